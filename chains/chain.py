@@ -1,0 +1,66 @@
+"""What the watcher asks of a network. Filled by `chains.ethereum` and `chains.solana`."""
+
+from collections.abc import AsyncIterator, Collection
+from typing import Protocol, Self
+
+from chains.model import Balance, BlockRef, Holding, NetworkId, Receipt, Step
+
+
+class Chain(Protocol):
+    """One network, as seen through its endpoints. An async context manager: entering opens sessions, leaving closes them.
+
+    Nothing here waits for longer than the configured timeouts, and every method that reads raises
+    `Unavailable` when no endpoint could be believed, never a zero in its place.
+    """
+
+    @property
+    def network(self) -> NetworkId:
+        """The CAIP-2 id that every endpoint was, or will be, checked against."""
+
+    async def __aenter__(self) -> Self:
+        """Open sessions. A dead endpoint is no error here."""
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close every session and task of this chain."""
+
+    async def check(self) -> None:
+        """Ask each endpoint for its chain id or genesis hash; quarantine the wrong ones.
+
+        Raises `WrongNetwork` when every endpoint that answered is wrong, `Unavailable` when none answered.
+        """
+
+    def watch(self, holdings: Collection[Holding]) -> None:
+        """Detect changes of these from now on, and give them as dirty in the next step, which comes at once."""
+
+    def unwatch(self, holdings: Collection[Holding]) -> None:
+        """Stop detecting changes of these. Unknown ones are ignored."""
+
+    def follow(self, after: BlockRef | None) -> AsyncIterator[Step]:
+        """Each move of the head after `after` (the stored cursor), for ever.
+
+        A step's dirty holdings are forgotten only when the next step is asked for: close the iterator instead
+        and they come again. Gaps and reorgs are ordinary steps. Raises `Unavailable` when the head could not
+        be read for longer than the configured patience, `WrongNetwork` when all endpoints are quarantined.
+        """
+
+    async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:
+        """The balance of each holding, in base units: at exactly that block (EVM), or at that slot or later (Solana).
+
+        One Balance a holding, in the order given. Raises `BlockGone` when the block was orphaned, `Unavailable`.
+        """
+
+    async def settled_balances(self, holdings: Collection[Holding]) -> tuple[Balance, ...]:
+        """The balance of each holding at the closing depth: N confirmations, `safe`, or `finalized`.
+
+        Raises `Unavailable`, also when the chain is too young to have a block that deep.
+        """
+
+    async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:
+        """What a transaction brought to a holding, once at the closing depth; None until then, or if it failed."""
+
+    async def transaction_cost(self) -> int:
+        """What one typical transaction costs now, in base units of the native coin.
+
+        The configured typical gas amount times (2 x base fee + median tip), the fee a careful wallet would set
+        (EIP-1559: the base fee can grow by 1/8 a block); on Solana the signature fee plus the priority fee.
+        """

@@ -1,0 +1,35 @@
+"""What can go wrong between us and a chain.
+
+ChainError
+├── Unavailable         no endpoint gave a usable answer: retry later, believe nothing
+├── BlockGone           the block asked for is no longer (or not yet) known: walk again
+├── WrongNetwork        the endpoint serves another chain: quarantine it
+└── BadAddress          not an address that money may be sent to on this network
+
+An unknown balance is one of these errors, never a zero.
+"""
+
+
+class ChainError(Exception):
+    """Base of all errors of this package. Messages name endpoints by host only, never by full URL."""
+
+
+class Unavailable(ChainError):
+    """No endpoint gave a usable answer in time."""
+
+
+class BlockGone(ChainError):
+    """The node does not, or no longer, know the block that was asked for."""
+
+
+class WrongNetwork(ChainError):
+    """An endpoint's chain id or genesis hash is not the configured one."""
+
+
+class BadAddress(ChainError, ValueError):
+    """The text is not an address that may receive funds on this network."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """`code` is machine-readable, such as `bad_checksum`; `message` is for people."""
+        super().__init__(message)
+        self.code = code

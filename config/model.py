@@ -1,0 +1,171 @@
+"""What the operator declared, parsed once: frozen, checked, in base units. The pydantic edge is `config.schema`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from chains.model import Asset, Family, NetworkId
+from notifier.model import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class OnrampAsset:
+    """How Stripe names an asset on a network, and where it sells it."""
+
+    currency: str
+    network: str
+    wallet_key: str
+    decimals: int
+    """Decimals that Stripe takes in an amount."""
+    sold_us: bool
+    sold_eu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAsset:
+    """An asset of the catalogue, with what is configured for it."""
+
+    asset: Asset
+    onramp: OnrampAsset | None
+    """None: can be watched, not asked for."""
+    minimum: int
+    """Smallest purchase worth a link, base units."""
+    maximum: int | None
+    """Largest amount ever asked for at once, base units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network of the catalogue, with the operator's endpoints."""
+
+    id: NetworkId
+    name: str
+    """Catalogue name: `ethereum`, `base`, `local-evm`."""
+    family: Family
+    test: bool
+    """A test or local network: only with a test key."""
+    chain_id: int | None
+    genesis_hash: str | None
+    http_urls: tuple[str, ...] = field(repr=False)
+    """RPC endpoints in order of preference. They may carry keys, so they are in no repr."""
+    ws_urls: tuple[str, ...] = field(repr=False)
+    assets: tuple[NetworkAsset, ...]
+    """The native coin first."""
+    typical_gas: int
+    """Gas of a typical transaction (EVM), or compute units (Solana)."""
+    open_confirmations: int
+    """1: the block itself is enough."""
+    close_confirmations: int | Literal["safe", "finalized"]
+    poll_seconds: int
+    """Floor of the head poll, whatever the push says."""
+    stale_seconds: int
+    """How long the head may be unreadable before the network is called stale."""
+    max_head_age_seconds: int | None
+    """Oldest believable head by its own time; None on local networks, which mine on demand."""
+
+    @property
+    def native(self) -> NetworkAsset:
+        """The network's own coin."""
+        return self.assets[0]
+
+    def find_asset(self, reference: str) -> NetworkAsset | None:
+        """By reference (`native`, contract, mint) or by symbol, case-sensitive."""
+        return next((a for a in self.assets if reference in (a.asset.reference, a.asset.symbol)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A trigger, target or buffer: a fixed amount, or what N typical transactions cost at the current fee."""
+
+    amount: int | None = None
+    """Base units."""
+    transactions: int | None = None
+    """Exactly one of the two is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class LowFunding:
+    """Keep a holding above `trigger`, and when it falls below, fill it to `target`."""
+
+    network: NetworkId
+    asset: str
+    """The asset's reference."""
+    trigger: Level
+    target: Level
+    critical: Level | None = None
+    ask: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedFunding:
+    """One ask for a whole new wallet, over several networks, when it is registered."""
+
+    networks: tuple[NetworkId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A named set of rules that wallets refer to."""
+
+    name: str
+    version: str
+    """Hash of its content: stands beside each decision."""
+    networks: tuple[NetworkId, ...]
+    """Those that an `eip155` address stands for."""
+    low: tuple[LowFunding, ...] = ()
+    created: CreatedFunding | None = None
+    gas_buffer: Level = field(default_factory=lambda: Level(transactions=2))
+    """Added to the target of a native coin."""
+    hysteresis_percent: int = 10
+    """A low holding counts as recovered this far on its way from trigger to target."""
+    cooldown_seconds: int = 86_400
+    """After an ask ended without funds, no other for this long."""
+    expires_seconds: int = 86_400
+    """An unpaid ask ends after this long."""
+    settle_seconds: int = 86_400
+    """A paid ask that has not landed after this long is overdue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One wallet backend."""
+
+    id: str
+    stripe_secret_key: str | None = field(repr=False)
+    """None: everything is watched, nothing is asked for."""
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
+    endpoints: tuple[Endpoint, ...]
+    policies: Mapping[str, Policy]
+
+    @property
+    def livemode(self) -> bool:
+        """Whether this tenant's Stripe key is a live one."""
+        return self.stripe_secret_key is not None and self.stripe_secret_key.startswith(("sk_live_", "rk_live_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration."""
+
+    networks: Mapping[NetworkId, Network]
+    tenants: Mapping[str, Tenant]
+    data_dir: Path
+    database_url: str | None = field(repr=False)
+    """None: embedded PostgreSQL in `data_dir`."""
+    listen_host: str
+    listen_port: int
+    stripe_api_base: str
+    """`https://api.stripe.com`, or a sandbox's address."""
+    stripe_version: str | None
+    allow_private_receivers: bool
+    """Whether webhooks may go to loopback and private addresses: for local use only."""
+    console: bool
+    """Whether each event is also printed."""
+    log_level: str
+    poll_seconds: int
+    """First interval between looks at an open session; it grows."""
+
+    def find_network(self, name: str) -> Network | None:
+        """By catalogue name or CAIP-2 id."""
+        return next((n for n in self.networks.values() if name in (n.name, n.id)), None)

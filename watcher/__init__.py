@@ -1,0 +1,1 @@
+"""Decides when a wallet is short, and remembers what was done about it."""
