@@ -7,7 +7,7 @@ from chains.model import Balance, BlockRef, Holding, NetworkId, Receipt, Step
 
 
 class Chain(Protocol):
-    """One network, as seen through its endpoints. An async context manager: entering opens sessions, leaving closes them.
+    """One network, as seen through its endpoints. An async context manager: entering opens, leaving closes sessions.
 
     Nothing here waits for longer than the configured timeouts, and every method that reads raises
     `Unavailable` when no endpoint could be believed, never a zero in its place.
