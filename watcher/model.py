@@ -1,0 +1,158 @@
+"""The watcher's own words: levels of a holding, needs, top-ups, bills. Frozen, in base units, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from chains.model import BlockRef, Holding
+from config.model import NetworkAsset
+
+
+class HoldingStatus(StrEnum):
+    """How a holding stands against its requirement, best first."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    LOW = "low"
+    CRITICAL = "critical"
+
+
+def worst(statuses: list[HoldingStatus]) -> HoldingStatus:
+    """A wallet's status: the worst of its holdings', in the order `ok unknown low critical`."""
+    order = list(HoldingStatus)
+    return max(statuses, key=order.index, default=HoldingStatus.OK)
+
+
+class NeedKind(StrEnum):
+    """Who wants money."""
+
+    FUNDING = "funding"
+    NEW_WALLET = "new_wallet"
+    TRANSACTION = "transaction"
+    CHECKOUT = "checkout"
+    SWAP = "swap"
+    ADD_FUNDS = "add_funds"
+
+
+class TopUpStatus(StrEnum):
+    """The life of one ask: `open → settling → landed`, or one of the other ends."""
+
+    OPEN = "open"
+    SETTLING = "settling"
+    LANDED = "landed"
+    RETRACTED = "retracted"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+    @property
+    def active(self) -> bool:
+        """Money may be asked for, or is on its way."""
+        return self in (TopUpStatus.OPEN, TopUpStatus.SETTLING)
+
+
+class SessionState(StrEnum):
+    """What we know of one attempt at the onramp."""
+
+    CREATING = "creating"
+    """Stored before the call; the outcome is not known yet."""
+    CREATED = "created"
+    NONE = "none"
+    """Known not to exist: refused, or not found by listing. A new attempt may follow."""
+
+
+class Outcome(StrEnum):
+    """What a landed top-up brought."""
+
+    FULL = "full"
+    PARTIAL = "partial"
+    OTHER_ASSET = "other_asset"
+    OTHER_FUNDS = "other_funds"
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One reason for an amount."""
+
+    what: str
+    """`required other_asks gas l1_fee rent priority_fee keep buffer target price rate`."""
+    amount: int
+    """Base units."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one holding needs and why, all of one block. `asked` is what the link is for."""
+
+    asset: NetworkAsset
+    at: BlockRef
+    lines: tuple[BillLine, ...]
+    needed: int
+    balance: int
+    in_flight: int
+    missing: int
+    asked: int
+    adjusted: str | None = None
+    """`raised_to_minimum`, `lowered_to_maximum`, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A wallet's holding and the amounts it is held against, at the fee of the moment."""
+
+    tenant: str
+    wallet: str
+    holding: Holding
+    trigger: int
+    """Base units; below it the holding is low."""
+    target: int
+    """Base units; a low holding is filled to it."""
+    buffer: int = 0
+    """Base units added to the target: gas for what the user does next. Zero for tokens."""
+    critical: int | None = None
+    hysteresis_percent: int = 10
+    ask: bool = True
+
+    @property
+    def recovered_at(self) -> int:
+        """A low holding counts as recovered from here on: some way from trigger to target, so that it can't flap."""
+        return self.trigger + -(-(self.target - self.trigger) * self.hysteresis_percent // 100)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTopUp:
+    """What a decision has to know of a top-up that is open or settling."""
+
+    id: str
+    status: TopUpStatus
+    asked: int | None
+    """Base units; None for a new wallet's first funding."""
+    created_at: datetime
+    funding: bool
+    """Opened because the holding was low: retracted when it isn't any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Everything known about one requirement when a block is decided on. The inputs of `policy.plan_change`."""
+
+    requirement: Requirement
+    balance: int
+    """Base units at `at`."""
+    at: BlockRef
+    status: HoldingStatus
+    """Before this block."""
+    armed: bool
+    """Whether a fall below the trigger may open an ask: true again once recovered."""
+    waiting: bool
+    """`initial: wait_for_drop`: silent until the holding has been at its trigger once."""
+    paused_until: datetime | None
+    ended_at: datetime | None
+    """When the last ask for this holding ended without funds: the cooldown counts from here."""
+    top_ups: tuple[OpenTopUp, ...] = ()
+    """Of this wallet, reaching this holding, open or settling."""
