@@ -147,12 +147,10 @@ class Position:
     at: BlockRef
     status: HoldingStatus
     """Before this block."""
-    armed: bool
-    """Whether a fall below the trigger may open an ask: true again once recovered."""
     waiting: bool
     """`initial: wait_for_drop`: silent until the holding has been at its trigger once."""
     paused_until: datetime | None
     ended_at: datetime | None
-    """When the last ask for this holding ended without funds: the cooldown counts from here."""
+    """When the last ask for this holding ended, if it hasn't recovered since: the cooldown counts from here."""
     top_ups: tuple[OpenTopUp, ...] = ()
     """Of this wallet, reaching this holding, open or settling."""

@@ -45,7 +45,7 @@ class BaseUnits(TypeDecorator[int]):
     cache_ok = True
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> Decimal | None:
-        """psycopg sends a Decimal as numeric, whatever its size."""
+        """Psycopg sends a Decimal as numeric, whatever its size."""
         del dialect
         return None if value is None else Decimal(value)
 
@@ -190,7 +190,6 @@ requirement = Table(
     _flag("ask", default=True),
     _flag("watch_only", default=False),  # no level: part of a new wallet's first funding
     _text("status"),
-    _flag("armed", default=True),
     _flag("waiting", default=False),
     _time("ended_at", nullable=True),
     _text("policy"),
@@ -257,6 +256,7 @@ top_up = Table(
     _text("decided_hash", nullable=True),
     _int("session_due_height"),  # minted from this height on, if the need still stands
     _flag("session_deferred", default=False),
+    _int("risen_height", nullable=True),  # at the closing depth the need was gone from this height on
     _time("expires_at"),
     _time("overdue_at", nullable=True),
     _flag("overdue", default=False),
