@@ -154,3 +154,88 @@ class Position:
     """When the last ask for this holding ended, if it hasn't recovered since: the cooldown counts from here."""
     top_ups: tuple[OpenTopUp, ...] = ()
     """Of this wallet, reaching this holding, open or settling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an ask's funds may arrive."""
+
+    network_name: str
+    symbol: str
+    decimals: int
+    holding: Holding
+    baseline: int | None
+    """Base units when the ask was decided; None until the holding was first read."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """One ask, as it stands in the store."""
+
+    id: str
+    tenant: str
+    wallet: str
+    scope: str
+    status: TopUpStatus
+    version: int
+    group: str
+    livemode: bool
+    destinations: tuple[Destination, ...]
+    asked: int | None
+    needed: int | None
+    bill: Mapping[str, Any] | None
+    reason: Mapping[str, Any]
+    link_mode: str
+    notify: bool
+    decided: BlockRef
+    session_due_height: int
+    session_deferred: bool
+    risen_height: int | None
+    expires_at: datetime
+    overdue_at: datetime | None
+    overdue: bool
+    late: bool
+    superseded_by: str | None
+    received: tuple[Mapping[str, Any], ...] | None
+    outcome: str | None
+    failure: str | None
+    timeline: tuple[Mapping[str, Any], ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One attempt at the onramp, as it stands in the store."""
+
+    top_up: str
+    attempt: int
+    tenant: str
+    idempotency_key: str
+    body: Mapping[str, Any] = field(repr=False)
+    state: SessionState
+    stripe_id: str | None
+    status: str | None
+    livemode: bool
+    link: str | None = field(repr=False)
+    transaction: str | None
+    refusal: str | None
+    tries: int
+    called_at: datetime | None
+    next_look_at: datetime | None
+    looks: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event about to be recorded, in the transaction of what it tells of."""
+
+    id: str
+    tenant: str
+    type: str
+    subject_object: str
+    subject_id: str
+    version: int
+    livemode: bool
+    data: Mapping[str, Any]

@@ -245,6 +245,7 @@ top_up = Table(
     _text("status"),
     _int("version"),
     _text("group"),
+    Column("livemode", Boolean, nullable=False),
     _json("destinations"),  # [{network, asset, address, baseline}]: baseline in base units, when it was decided
     _units("asked", nullable=True),
     _units("needed", nullable=True),  # balance_at_least

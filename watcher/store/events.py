@@ -1,0 +1,80 @@
+"""Events: recorded with what they tell of, numbered in commit order, one delivery for each endpoint that wants them."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watcher.jobs.defer import defer
+from watcher.model import NewEvent
+from watcher.store.tables import delivery, endpoint, event, event_position
+
+DELIVER_TASK = "deliver"
+
+
+async def record_events(
+    conn: AsyncConnection, events: Sequence[NewEvent], *, now: datetime, new_id: Callable[[str], str]
+) -> None:
+    """Number and store events, and queue their deliveries. Call it last in a transaction.
+
+    The one row of `event_position` stays locked until the commit, so positions follow the order of commits and
+    none is missing: whoever reads behind a position has read everything before it.
+    """
+    if not events:
+        return
+    last = await _take_positions(conn, len(events))
+    rows = [
+        {
+            "position": last - len(events) + i,
+            "id": e.id,
+            "tenant": e.tenant,
+            "type": e.type,
+            "subject_object": e.subject_object,
+            "subject_id": e.subject_id,
+            "version": e.version,
+            "livemode": e.livemode,
+            "data": e.data,
+            "created_at": now,
+        }
+        for i, e in enumerate(events, start=1)
+    ]
+    await conn.execute(insert(event), rows)
+    await _queue_deliveries(conn, events, now=now, new_id=new_id)
+
+
+async def _take_positions(conn: AsyncConnection, count: int) -> int:
+    taken = update(event_position).values(last=event_position.c.last + count).returning(event_position.c.last)
+    return int((await conn.execute(taken)).scalar_one())
+
+
+async def _queue_deliveries(
+    conn: AsyncConnection, events: Sequence[NewEvent], *, now: datetime, new_id: Callable[[str], str]
+) -> None:
+    tenants = {e.tenant for e in events}
+    wanted = select(endpoint).where(endpoint.c.tenant.in_(tenants), endpoint.c.enabled)
+    endpoints = (await conn.execute(wanted)).mappings().all()
+    for e in events:
+        for target in endpoints:
+            if target["tenant"] == e.tenant and any(fnmatchcase(e.type, pattern) for pattern in target["events"]):
+                await queue_delivery(conn, e, target["id"], now=now, delivery_id=new_id("dlv"))
+
+
+async def queue_delivery(
+    conn: AsyncConnection, e: NewEvent, endpoint_id: str, *, now: datetime, delivery_id: str
+) -> None:
+    """One event for one endpoint: a row that says how it went, and the job that tries."""
+    await conn.execute(
+        insert(delivery).values(
+            id=delivery_id,
+            tenant=e.tenant,
+            event_id=e.id,
+            endpoint=endpoint_id,
+            status="pending",
+            next_attempt_at=now,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    await defer(conn, DELIVER_TASK, delivery=delivery_id)
