@@ -1,6 +1,6 @@
 """What the watcher asks of a network. Filled by `chains.ethereum` and `chains.solana`."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from typing import Protocol, Self
 
 from chains.model import Balance, BlockRef, Holding, NetworkId, Receipt, Step
@@ -35,10 +35,11 @@ class Chain(Protocol):
     def unwatch(self, holdings: Collection[Holding]) -> None:
         """Stop detecting changes of these. Unknown ones are ignored."""
 
-    def follow(self, after: BlockRef | None) -> AsyncIterator[Step]:
+    def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
         """Each move of the head after `after` (the stored cursor), for ever.
 
-        A step's dirty holdings are forgotten only when the next step is asked for: close the iterator instead
+        The first step comes as soon as the head was read, even when it has not moved since `after`: it says that the
+        network can be read. A step's dirty holdings are forgotten only when the next step is asked for: close the iterator instead
         and they come again. Gaps and reorgs are ordinary steps. Raises `Unavailable` when the head could not
         be read for longer than the configured patience, `WrongNetwork` when all endpoints are quarantined.
         """

@@ -132,9 +132,6 @@ class OpenTopUp:
     status: TopUpStatus
     asked: int | None
     """Base units; None for a new wallet's first funding."""
-    created_at: datetime
-    funding: bool
-    """Opened because the holding was low: retracted when it isn't any more."""
 
 
 @dataclass(frozen=True, slots=True)

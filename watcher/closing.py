@@ -1,0 +1,143 @@
+"""What the closing depth says about asks: landed, needless, or neither. `policy.plan_close` judges, this applies it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chains.amounts import format_amount
+from chains.model import Balance, Holding, NetworkId, Receipt
+from watcher.decide import Rules, defer_session
+from watcher.jobs.defer import defer
+from watcher.levels import find_requirement
+from watcher.model import HoldingStatus, NewEvent, Outcome, Session, TopUp, TopUpStatus
+from watcher.policy import Ask, Close, find_outcome, plan_close
+from watcher.render import render_block
+from watcher.store.tables import requirement, session, top_up
+from watcher.store.top_ups import find_sessions, lock_top_up, read_session, read_top_up, update_top_up
+from watcher.top_ups import Stamp, move_top_up
+
+LOOK_TASK = "look_at_session"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Balances and receipts at the closing depth, read before the block's transaction."""
+
+    balances: Mapping[Holding, Balance] = field(default_factory=dict)
+    receipts: Mapping[str, Receipt] = field(default_factory=dict)
+    """By on-chain transaction, as Stripe named it."""
+
+
+async def list_asks(conn: AsyncConnection, network: NetworkId) -> list[tuple[TopUp, list[Session]]]:
+    """Active top-ups that reach this network, with their sessions that Stripe says are complete."""
+    query = select(top_up).where(top_up.c.status.in_(["open", "settling"])).order_by(top_up.c.id)
+    asks = [read_top_up(row) for row in (await conn.execute(query)).mappings()]
+    asks = [a for a in asks if any(d.holding.network == network for d in a.destinations)]
+    done = select(session).where(session.c.top_up.in_([a.id for a in asks]), session.c.transaction.is_not(None))
+    sessions = [read_session(row) for row in (await conn.execute(done)).mappings()]
+    return [(a, [s for s in sessions if s.top_up == a.id]) for a in asks]
+
+
+async def close(
+    conn: AsyncConnection, rules: Rules, asks: Sequence[str], settled: Settled, *, height: int, stamp: Stamp
+) -> list[NewEvent]:
+    """Land, suspect, or mint for what has waited long enough. Events are to be recorded last in the transaction."""
+    events: list[NewEvent] = []
+    for ask_id in asks:
+        found = await lock_top_up(conn, ask_id)
+        if found is None or not found.status.active:
+            continue
+        await _mint_when_due(conn, rules, found, height=height)
+        if landed := await _land_by_receipt(conn, found, settled, stamp):
+            events.append(landed)
+        elif judged := await _close_by_balance(conn, rules, found, settled, stamp):
+            events.append(judged)
+    return events
+
+
+async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, height: int) -> None:
+    """Some networks wait for more confirmations before a person is asked; a need gone by then is not asked for."""
+    mine = all(d.holding.network == rules.network.id for d in ask.destinations)
+    due = mine and not ask.session_deferred and height >= ask.session_due_height
+    if not due or ask.status is not TopUpStatus.OPEN:
+        return
+    rows = await _requirements(conn, ask)
+    if any(row["status"] in (HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value) for row in rows.values()):
+        await defer_session(conn, ask)
+
+
+async def _land_by_receipt(conn: AsyncConnection, ask: TopUp, settled: Settled, stamp: Stamp) -> NewEvent | None:
+    """Stripe's own transaction, found at the closing depth: landed even when the funds were spent at once."""
+    if ask.status is not TopUpStatus.SETTLING:
+        return None
+    receipts = await _receipts(conn, ask, settled)
+    if not receipts:
+        return None
+    outcome = find_outcome(ask.asked, [r.amount for _, r in receipts])
+    at = receipts[-1][1].at
+    received = [render_receipt(ask, attempt, receipt) for attempt, receipt in receipts]
+    proof = {**render_block(at), "transaction": receipts[-1][1].transaction}
+    values = {"outcome": outcome, "received": received}
+    return (await move_top_up(conn, ask, TopUpStatus.LANDED, stamp, proof=proof, values=values))[1]
+
+
+async def _close_by_balance(
+    conn: AsyncConnection, rules: Rules, ask: TopUp, settled: Settled, stamp: Stamp
+) -> NewEvent | None:
+    rows = await _requirements(conn, ask)
+    amounts = {d.holding: settled.balances[d.holding] for d in ask.destinations if d.holding in settled.balances}
+    facts = Ask(
+        status=ask.status,
+        needed=ask.needed,
+        recovered_at=_recovery_lines(rules, rows),
+        baselines={d.holding: d.baseline for d in ask.destinations if d.baseline is not None},
+        risen=ask.risen_height is not None,
+    )
+    verdict = plan_close(facts, {holding: balance.amount for holding, balance in amounts.items()})
+    if verdict is Close.NOTHING:
+        return None
+    if verdict is Close.FALLEN:
+        await update_top_up(conn, ask.id, {"risen_height": None})
+        return None
+    at = max((b.at for b in amounts.values()), key=lambda block: block.number)
+    if verdict is Close.RISEN:
+        await update_top_up(conn, ask.id, {"risen_height": at.number})
+        await defer(conn, LOOK_TASK, top_up=ask.id)
+        return None
+    values = {"outcome": Outcome.FULL.value}
+    return (await move_top_up(conn, ask, TopUpStatus.LANDED, stamp, proof=render_block(at), values=values))[1]
+
+
+def render_receipt(ask: TopUp, attempt: Session, receipt: Receipt) -> dict[str, Any]:
+    """One entry of `received`."""
+    d = next(d for d in ask.destinations if d.holding == receipt.holding)
+    return {
+        "session": attempt.stripe_id,
+        "network": d.network_name,
+        "asset": d.symbol,
+        "decimals": d.decimals,
+        "amount": format_amount(receipt.amount, d.decimals),
+        "transaction": receipt.transaction,
+    }
+
+
+async def _receipts(conn: AsyncConnection, ask: TopUp, settled: Settled) -> list[tuple[Session, Receipt]]:
+    holdings = {d.holding for d in ask.destinations}
+    found = [(s, settled.receipts.get(s.transaction or "")) for s in await find_sessions(conn, ask.id)]
+    return [(s, r) for s, r in found if r is not None and r.holding in holdings]
+
+
+async def _requirements(conn: AsyncConnection, ask: TopUp) -> dict[Holding, Mapping[str, Any]]:
+    query = select(requirement).where(requirement.c.tenant == ask.tenant, requirement.c.wallet == ask.wallet)
+    wanted = {d.holding for d in ask.destinations}
+    rows = {Holding(r["network"], r["asset"], r["address"]): dict(r) for r in (await conn.execute(query)).mappings()}
+    return {holding: row for holding, row in rows.items() if holding in wanted}
+
+
+def _recovery_lines(rules: Rules, rows: Mapping[Holding, Mapping[str, Any]]) -> dict[Holding, int]:
+    """Where each holding counts as recovered; absent where that moves with the fee: the ask's own target stands."""
+    found = {h: find_requirement(row, rules.policy(row), None) for h, row in rows.items() if not row["watch_only"]}
+    return {h: r.recovered_at for h, r in found.items() if r is not None}

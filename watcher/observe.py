@@ -1,0 +1,188 @@
+"""One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
+
+import structlog
+
+from chains.chain import Chain
+from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
+from chains.model import Balance, Holding, Receipt, Step
+from watcher.clock import Clock
+from watcher.closing import Settled, close, list_asks
+from watcher.decide import Rules, decide
+from watcher.metrics import Metrics
+from watcher.model import Session, TopUp
+from watcher.networks import mark_fresh, mark_stale
+from watcher.store.blocks import (
+    Owner,
+    find_cursor,
+    list_attended,
+    list_by_fee,
+    list_watched,
+    move_cursor,
+    note_watched_since,
+    save_balances,
+    take_shard,
+)
+from watcher.store.database import Database
+from watcher.store.events import record_events
+from watcher.top_ups import Stamp
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+"""Pause after a step that could not be read: the cursor has not moved, so nothing is lost by it."""
+CHECK_EVERY = timedelta(hours=1)
+"""How often each endpoint's chain id or genesis hash is asked for again."""
+FEE_MOVED_PERCENT = 10
+"""A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
+
+
+class Observer:
+    """Watches one network. `run` is a loop for the supervisor; `observe` is one step of it."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        rules: Rules,
+        database: Database,
+        *,
+        clock: Clock,
+        new_id: Callable[[str], str],
+        name: str,
+        metrics: Metrics,
+    ) -> None:
+        """`name` is this process's, for the fencing token."""
+        self._chain = chain
+        self._rules = rules
+        self._database = database
+        self._clock = clock
+        self._new_id = new_id
+        self._name = name
+        self._metrics = metrics
+        self._watched: set[Holding] = set()
+        self._checked_at: datetime | None = None
+        self._fee: int | None = None
+
+    async def run(self) -> None:
+        """Follow the chain for ever. Raises `Fenced` when another process has taken the network over."""
+        network = self._rules.network
+        async with self._database.begin() as conn:
+            owner = await take_shard(conn, network.id, 0, name=self._name, now=self._clock.now())
+        await self.refresh_watched()
+        while True:
+            try:
+                await self._check_endpoints()
+                await self._follow(owner)
+            except BlockGone:
+                log.info("block.gone", network=network.name)
+            except ChainError as error:
+                await self._tell_stale(error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def refresh_watched(self) -> None:
+        """Take up what was registered since, and let go of what was removed."""
+        async with self._database.begin() as conn:
+            wanted = set(await list_watched(conn, self._rules.network.id))
+        gone, new = self._watched - wanted, wanted - self._watched
+        self._watched = wanted
+        if gone:
+            self._chain.unwatch(gone)
+        if new:
+            self._chain.watch(new)
+        if gone or new:
+            log.info("watching.changed", network=self._rules.network.name, watched=len(wanted), new=len(new))
+
+    async def _check_endpoints(self) -> None:
+        now = self._clock.now()
+        if self._checked_at is None or now - self._checked_at > CHECK_EVERY:
+            await self._chain.check()
+            self._checked_at = now
+
+    async def _follow(self, owner: Owner) -> None:
+        async with self._database.begin() as conn:
+            cursor = await find_cursor(conn, owner)
+        async with aclosing(self._chain.follow(cursor)) as steps:
+            async for step in steps:
+                await self.observe(step, owner)
+                await self._check_endpoints()
+
+    async def observe(self, step: Step, owner: Owner) -> None:
+        """Read, decide and record one step. Raises `ChainError` or `Fenced`, and then nothing was written."""
+        network = self._rules.network
+        async with self._database.begin() as conn:
+            attended = await list_attended(conn, network.id)
+            by_fee = await list_by_fee(conn, network.id)
+            asks = await list_asks(conn, network.id)
+        fee = await self._chain.transaction_cost() if by_fee else None
+        moved = by_fee if self._fee_moved(fee) else by_fee & step.dirty
+        wanted = sorted((step.dirty | attended | moved) & self._watched)
+        balances = await self._chain.balances(wanted, step.block) if wanted else ()
+        settled = await self._read_settled(asks)
+        await self._record(step, owner, balances, settled, [a.id for a, _ in asks], fee=fee)
+        self._fee = fee if fee is not None else self._fee
+        self._metrics.head.labels(network.name).set(step.block.number)
+        if step.orphaned or step.gap:
+            log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap)
+
+    async def _record(
+        self,
+        step: Step,
+        owner: Owner,
+        balances: Sequence[Balance],
+        settled: Settled,
+        asks: Sequence[str],
+        *,
+        fee: int | None,
+    ) -> None:
+        stamp = Stamp(self._clock.now(), self._new_id)
+        network = self._rules.network
+        async with self._database.begin() as conn:
+            await save_balances(conn, balances, now=stamp.now)
+            events = await decide(conn, self._rules, balances, transaction_cost=fee, stamp=stamp)
+            events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
+            await note_watched_since(conn, network.id, {b.holding.address for b in balances}, step.block)
+            events += await mark_fresh(conn, self._rules, stamp)
+            await move_cursor(conn, owner, step.block, now=stamp.now)
+            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+        for event in events:
+            log.info(event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event=event.id)
+
+    async def _read_settled(self, asks: Sequence[tuple[TopUp, Sequence[Session]]]) -> Settled:
+        """Balances and Stripe's transactions at the closing depth; what can't be read closes nothing this time."""
+        mine = {d.holding for ask, _ in asks for d in ask.destinations if d.holding.network == self._chain.network}
+        if not mine:
+            return Settled()
+        try:
+            balances = await self._chain.settled_balances(sorted(mine))
+            receipts = [r for ask, sessions in asks for s in sessions if (r := await self._find_receipt(ask, s))]
+        except Unavailable as error:
+            log.info("settled.unknown", network=self._rules.network.name, reason=str(error))
+            return Settled()
+        return Settled({b.holding: b for b in balances}, {r.transaction: r for r in receipts})
+
+    async def _find_receipt(self, ask: TopUp, session: Session) -> Receipt | None:
+        if session.transaction is None:
+            return None
+        for destination in ask.destinations:
+            if destination.holding.network == self._chain.network:
+                receipt = await self._chain.find_receipt(session.transaction, destination.holding)
+                if receipt is not None and receipt.amount > 0:
+                    return receipt
+        return None
+
+    def _fee_moved(self, fee: int | None) -> bool:
+        if fee is None:
+            return False
+        return self._fee is None or abs(fee - self._fee) * 100 > self._fee * FEE_MOVED_PERCENT
+
+    async def _tell_stale(self, error: ChainError) -> None:
+        reason = "wrong_network" if isinstance(error, WrongNetwork) else "unreachable"
+        log.warning("network.unreadable", network=self._rules.network.name, reason=reason, detail=str(error))
+        stamp = Stamp(self._clock.now(), self._new_id)
+        async with self._database.begin() as conn:
+            events = await mark_stale(conn, self._rules, stamp, reason=reason)
+            await record_events(conn, events, now=stamp.now, new_id=self._new_id)

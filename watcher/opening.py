@@ -1,0 +1,145 @@
+"""A decision to ask, made into a top-up. Pure but for the ids and the clock that it is handed."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from chains.amounts import format_amount
+from chains.model import BlockRef, Holding
+from config.model import Network, NetworkAsset, Policy, Tenant
+from watcher.model import Bill, Destination, Requirement, TopUp, TopUpStatus
+from watcher.render import render_bill, render_block, render_time
+from watcher.top_ups import Stamp
+
+WALLET_SCOPE = "wallet"
+"""The scope of an ask for a whole wallet, in place of a holding."""
+
+
+def holding_scope(holding: Holding) -> str:
+    """The scope of an ask for one holding: with the wallet's id, at most one open ask has it."""
+    return f"{holding.network}/{holding.asset}"
+
+
+def make_destination(network: Network, asset: NetworkAsset, holding: Holding, baseline: int | None) -> Destination:
+    """Where funds may arrive, with the words people know it by."""
+    return Destination(network.name, asset.asset.symbol, asset.asset.decimals, holding, baseline)
+
+
+def open_for_low(
+    bill: Bill,
+    requirement: Requirement,
+    row: Mapping[str, Any],
+    *,
+    tenant: Tenant,
+    policy: Policy,
+    network: Network,
+    group: str,
+    stamp: Stamp,
+) -> TopUp:
+    """The ask for a holding that has fallen below its trigger."""
+    decimals = bill.asset.asset.decimals
+    return _new_top_up(
+        tenant=tenant,
+        wallet=requirement.wallet,
+        scope=holding_scope(requirement.holding),
+        group=group,
+        destinations=(make_destination(network, bill.asset, requirement.holding, bill.balance),),
+        asked=bill.asked,
+        needed=bill.needed,
+        bill=render_bill([bill], network, method="balance"),
+        reason={
+            "code": "below_trigger",
+            "trigger": format_amount(requirement.trigger, decimals),
+            "policy": row["policy"],
+            "policy_version": row["policy_version"],
+        },
+        link_mode=row["link_mode"],
+        notify=row["notify"],
+        decided=bill.at,
+        due=bill.at.number + network.open_confirmations - 1,
+        policy=policy,
+        stamp=stamp,
+    )
+
+
+def open_for_new_wallet(
+    wallet: str,
+    destinations: tuple[Destination, ...],
+    *,
+    tenant: Tenant,
+    policy: Policy,
+    link_mode: str,
+    notify: bool,
+    stamp: Stamp,
+) -> TopUp:
+    """The one ask for a whole new wallet: several destinations, no amount; any rise answers it."""
+    return _new_top_up(
+        tenant=tenant,
+        wallet=wallet,
+        scope=WALLET_SCOPE,
+        group=stamp.new_id("grp"),
+        destinations=destinations,
+        asked=None,
+        needed=None,
+        bill=None,
+        reason={"code": "wallet_created", "policy": policy.name, "policy_version": policy.version},
+        link_mode=link_mode,
+        notify=notify,
+        decided=BlockRef(0, None),
+        due=0,
+        policy=policy,
+        stamp=stamp,
+    )
+
+
+def _new_top_up(
+    *,
+    tenant: Tenant,
+    wallet: str,
+    scope: str,
+    group: str,
+    destinations: tuple[Destination, ...],
+    asked: int | None,
+    needed: int | None,
+    bill: Mapping[str, Any] | None,
+    reason: Mapping[str, Any],
+    link_mode: str,
+    notify: bool,
+    decided: BlockRef,
+    due: int,
+    policy: Policy,
+    stamp: Stamp,
+) -> TopUp:
+    proof = {} if bill is None else render_block(decided)
+    return TopUp(
+        id=stamp.new_id("tu"),
+        tenant=tenant.id,
+        wallet=wallet,
+        scope=scope,
+        status=TopUpStatus.OPEN,
+        version=1,
+        group=group,
+        livemode=tenant.livemode,
+        destinations=destinations,
+        asked=asked,
+        needed=needed,
+        bill=bill,
+        reason=reason,
+        link_mode=link_mode,
+        notify=notify,
+        decided=decided,
+        session_due_height=due,
+        session_deferred=False,
+        risen_height=None,
+        expires_at=stamp.now + timedelta(seconds=policy.expires_seconds),
+        overdue_at=None,
+        overdue=False,
+        late=False,
+        superseded_by=None,
+        received=None,
+        outcome=None,
+        failure=None,
+        timeline=({"step": "decided", "at": render_time(stamp.now), "proof": proof},),
+        created_at=stamp.now,
+        updated_at=stamp.now,
+    )

@@ -1,0 +1,194 @@
+"""What one block wrote: balances, how each requirement stands, the decision behind each change, the cursor last."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chains.model import Balance, BlockRef, Holding, NetworkId
+from watcher.model import HoldingStatus
+from watcher.store.tables import app_user, cursor, decision, holding, requirement, top_up, wallet, wallet_address
+
+CHUNK = 5_000
+"""Keys in one statement: PostgreSQL takes 65,535 parameters."""
+
+
+class Fenced(Exception):
+    """Another owner has taken this network since: whatever this one decides is void."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The right to write for one shard of a network."""
+
+    network: NetworkId
+    shard: int
+    token: int
+
+
+async def take_shard(conn: AsyncConnection, network: NetworkId, shard: int, *, name: str, now: datetime) -> Owner:
+    """Become the owner: the token grows, so whoever had it before is fenced off from its next write on."""
+    new = upsert(cursor).values(network=network, shard=shard, token=1, owner=name, updated_at=now)
+    taken = new.on_conflict_do_update(
+        index_elements=["network", "shard"],
+        set_={"token": cursor.c.token + 1, "owner": name, "updated_at": now},
+    ).returning(cursor.c.token)
+    return Owner(network, shard, (await conn.execute(taken)).scalar_one())
+
+
+async def find_cursor(conn: AsyncConnection, owner: Owner) -> BlockRef | None:
+    """The last block fully recorded; None at the very first start."""
+    query = select(cursor).where(cursor.c.network == owner.network, cursor.c.shard == owner.shard)
+    row = (await conn.execute(query)).mappings().one()
+    return None if row["height"] is None else BlockRef(row["height"], row["hash"], row["block_time"])
+
+
+async def move_cursor(conn: AsyncConnection, owner: Owner, block: BlockRef, *, now: datetime) -> None:
+    """Last in the block's transaction. Raises `Fenced` when somebody else owns the shard by now."""
+    query = (
+        update(cursor)
+        .where(cursor.c.network == owner.network, cursor.c.shard == owner.shard, cursor.c.token == owner.token)
+        .values(height=block.number, hash=block.hash, block_time=block.time, updated_at=now)
+    )
+    if (await conn.execute(query)).rowcount != 1:
+        raise Fenced(f"{owner.network} shard {owner.shard}: token {owner.token} is no longer the newest")
+
+
+async def save_balances(conn: AsyncConnection, balances: Sequence[Balance], *, now: datetime) -> None:
+    """The latest balance of each holding, one row each."""
+    for i in range(0, len(balances), CHUNK):
+        rows = [
+            {
+                "network": b.holding.network,
+                "asset": b.holding.asset,
+                "address": b.holding.address,
+                "balance": b.amount,
+                "height": b.at.number,
+                "hash": b.at.hash,
+                "block_time": b.at.time,
+                "read_at": now,
+            }
+            for b in balances[i : i + CHUNK]
+        ]
+        new = upsert(holding)
+        newer = {c: new.excluded[c] for c in ("balance", "height", "hash", "block_time", "read_at")}
+        await conn.execute(new.on_conflict_do_update(index_elements=["network", "asset", "address"], set_=newer), rows)
+
+
+async def list_watched(conn: AsyncConnection, network: NetworkId) -> list[Holding]:
+    """Every holding of a network that some wallet wants watched."""
+    query = (
+        select(requirement.c.network, requirement.c.asset, requirement.c.address)
+        .where(requirement.c.network == network)
+        .distinct()
+    )
+    return [Holding(NetworkId(n), asset, address) for n, asset, address in await conn.execute(query)]
+
+
+async def list_attended(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
+    """Holdings to read at each block whether or not it touched them: low ones, unread ones, those being asked for."""
+    attended = or_(
+        requirement.c.status.in_([HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value]),
+        and_(requirement.c.status == HoldingStatus.UNKNOWN.value, requirement.c.watch_only.is_(False)),
+        _asked_for(),
+    )
+    query = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network, attended)
+    return {Holding(network, asset, address) for asset, address in await conn.execute(query)}
+
+
+def _asked_for() -> Any:
+    active = select(top_up.c.id).where(
+        top_up.c.tenant == requirement.c.tenant,
+        top_up.c.wallet == requirement.c.wallet,
+        top_up.c.status.in_(["open", "settling"]),
+    )
+    return active.exists()
+
+
+async def list_by_fee(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
+    """Holdings whose levels move with the fee."""
+    query = select(requirement.c.asset, requirement.c.address).where(
+        requirement.c.network == network, requirement.c.by_fee
+    )
+    return {Holding(network, asset, address) for asset, address in await conn.execute(query)}
+
+
+async def lock_requirements(conn: AsyncConnection, holdings: Collection[Holding]) -> list[dict[str, Any]]:
+    """Requirements on these holdings with what their wallets say, the wallets locked in the order of their ids."""
+    rows: list[dict[str, Any]] = []
+    keys = sorted(holdings)
+    pairs: set[tuple[str, str]] = set()
+    for i in range(0, len(keys), CHUNK):
+        part = [(h.network, h.asset, h.address) for h in keys[i : i + CHUNK]]
+        found = await conn.execute(select(requirement.c.tenant, requirement.c.wallet).where(_on(part)).distinct())
+        pairs.update((tenant, wallet_id) for tenant, wallet_id in found)
+    await _lock_wallets(conn, sorted(pairs))
+    for i in range(0, len(keys), CHUNK):
+        part = [(h.network, h.asset, h.address) for h in keys[i : i + CHUNK]]
+        rows += [dict(row) for row in (await conn.execute(_with_wallets(part))).mappings()]
+    return rows
+
+
+async def _lock_wallets(conn: AsyncConnection, pairs: Sequence[tuple[str, str]]) -> None:
+    for i in range(0, len(pairs), CHUNK):
+        query = select(wallet.c.id).where(tuple_(wallet.c.tenant, wallet.c.id).in_(pairs[i : i + CHUNK]))
+        await conn.execute(query.order_by(wallet.c.tenant, wallet.c.id).with_for_update())
+
+
+def _on(part: Sequence[tuple[str, str, str]]) -> Any:
+    return tuple_(requirement.c.network, requirement.c.asset, requirement.c.address).in_(part)
+
+
+def _with_wallets(part: Sequence[tuple[str, str, str]]) -> Select[Any]:
+    owner = and_(wallet.c.tenant == requirement.c.tenant, wallet.c.id == requirement.c.wallet)
+    person = and_(app_user.c.tenant == wallet.c.tenant, app_user.c.id == wallet.c.user_id)
+    return (
+        select(
+            requirement,
+            wallet.c.version.label("wallet_version"),
+            wallet.c.asks_paused_until,
+            wallet.c.link_mode,
+            wallet.c.notify,
+            app_user.c.country,
+        )
+        .join(wallet, owner)
+        .outerjoin(app_user, person)
+        .where(_on(part), wallet.c.deleted_at.is_(None))
+        .order_by(requirement.c.tenant, requirement.c.wallet, requirement.c.network, requirement.c.asset)
+    )
+
+
+async def write_requirement(conn: AsyncConnection, row: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """How a requirement stands after a block."""
+    key = and_(*(requirement.c[name] == row[name] for name in ("tenant", "wallet", "network", "asset")))
+    await conn.execute(update(requirement).where(key).values(**values))
+
+
+async def grow_wallet_version(conn: AsyncConnection, tenant: str, wallet_id: str, *, now: datetime) -> int:
+    """A wallet event's version. Versions go on after a delete, so an old event never looks newer."""
+    query = (
+        update(wallet)
+        .where(wallet.c.tenant == tenant, wallet.c.id == wallet_id)
+        .values(version=wallet.c.version + 1, updated_at=now)
+        .returning(wallet.c.version)
+    )
+    return int((await conn.execute(query)).scalar_one())
+
+
+async def record_decision(conn: AsyncConnection, values: Mapping[str, Any]) -> None:
+    """Inputs and outcome, enough to replay the decision."""
+    await conn.execute(insert(decision).values(**values))
+
+
+async def note_watched_since(conn: AsyncConnection, network: NetworkId, addresses: set[str], block: BlockRef) -> None:
+    """Stamp the addresses whose first balances were read at this block."""
+    query = update(wallet_address).where(
+        wallet_address.c.network == network,
+        wallet_address.c.address.in_(addresses),
+        wallet_address.c.watched_since.is_(None),
+    )
+    await conn.execute(query.values(watched_since=func.jsonb_build_object("height", block.number)))
