@@ -38,10 +38,10 @@ class Chain(Protocol):
     def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
         """Each move of the head after `after` (the stored cursor), for ever.
 
-        The first step comes as soon as the head was read, even when it has not moved since `after`: it says that the
-        network can be read. A step's dirty holdings are forgotten only when the next step is asked for: close the iterator instead
-        and they come again. Gaps and reorgs are ordinary steps. Raises `Unavailable` when the head could not
-        be read for longer than the configured patience, `WrongNetwork` when all endpoints are quarantined.
+        The first step comes as soon as the head was read, even when it has not moved since `after`: it says that
+        the network can be read. A step's dirty holdings are forgotten only when the next step is asked for: close
+        the iterator instead and they come again. Gaps and reorgs are ordinary steps. Raises `Unavailable` when the
+        head could not be read for longer than the configured patience, `WrongNetwork` when all are quarantined.
         """
 
     async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:

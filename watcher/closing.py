@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -20,6 +21,9 @@ from watcher.store.top_ups import find_sessions, lock_top_up, read_session, read
 from watcher.top_ups import Stamp, move_top_up
 
 LOOK_TASK = "look_at_session"
+
+RECEIPT_PATIENCE = timedelta(seconds=60)
+"""A paid ask whose balance is there waits this long for Stripe to name the transaction, so as to say what arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +98,21 @@ async def _close_by_balance(
         needed=ask.needed,
         recovered_at=_recovery_lines(rules, rows),
         baselines={d.holding: d.baseline for d in ask.destinations if d.baseline is not None},
-        risen=ask.risen_height is not None,
+        risen=ask.risen_at is not None,
     )
     verdict = plan_close(facts, {holding: balance.amount for holding, balance in amounts.items()})
     if verdict is Close.NOTHING:
         return None
     if verdict is Close.FALLEN:
-        await update_top_up(conn, ask.id, {"risen_height": None})
+        await update_top_up(conn, ask.id, {"risen_at": None})
         return None
-    at = max((b.at for b in amounts.values()), key=lambda block: block.number)
-    if verdict is Close.RISEN:
-        await update_top_up(conn, ask.id, {"risen_height": at.number})
+    if verdict is Close.RISEN or ask.risen_at is None:
+        await update_top_up(conn, ask.id, {"risen_at": stamp.now})
         await defer(conn, LOOK_TASK, top_up=ask.id)
         return None
+    if stamp.now - ask.risen_at < RECEIPT_PATIENCE:
+        return None
+    at = max((b.at for b in amounts.values()), key=lambda block: block.number)
     values = {"outcome": Outcome.FULL.value}
     return (await move_top_up(conn, ask, TopUpStatus.LANDED, stamp, proof=render_block(at), values=values))[1]
 

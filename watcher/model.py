@@ -187,7 +187,7 @@ class TopUp:
     decided: BlockRef
     session_due_height: int
     session_deferred: bool
-    risen_height: int | None
+    risen_at: datetime | None
     expires_at: datetime
     overdue_at: datetime | None
     overdue: bool
@@ -218,6 +218,7 @@ class Session:
     transaction: str | None
     refusal: str | None
     tries: int
+    faults: int
     called_at: datetime | None
     next_look_at: datetime | None
     looks: int

@@ -130,7 +130,7 @@ def _new_top_up(
         decided=decided,
         session_due_height=due,
         session_deferred=False,
-        risen_height=None,
+        risen_at=None,
         expires_at=stamp.now + timedelta(seconds=policy.expires_seconds),
         overdue_at=None,
         overdue=False,

@@ -257,7 +257,7 @@ top_up = Table(
     _text("decided_hash", nullable=True),
     _int("session_due_height"),  # minted from this height on, if the need still stands
     _flag("session_deferred", default=False),
-    _int("risen_height", nullable=True),  # at the closing depth the need was gone from this height on
+    _time("risen_at", nullable=True),  # since when the closing depth has shown the need as met
     _time("expires_at"),
     _time("overdue_at", nullable=True),
     _flag("overdue", default=False),
@@ -325,6 +325,7 @@ session = Table(
     _text("transaction", nullable=True),
     _text("refusal", nullable=True),  # Stripe's code, when there is no session
     Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("faults", Integer, nullable=False, server_default=text("0")),  # tries that were answered with a 5xx
     _time("called_at", nullable=True),  # the first call under this key: keys may be forgotten a day later
     _time("next_look_at", nullable=True),
     Column("looks", Integer, nullable=False, server_default=text("0")),
