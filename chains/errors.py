@@ -2,6 +2,7 @@
 
 ChainError
 ├── Unavailable         no endpoint gave a usable answer: retry later, believe nothing
+│   └── RpcError        a node's own JSON-RPC error: adapters look inside, others need not
 ├── BlockGone           the block asked for is no longer (or not yet) known: walk again
 ├── WrongNetwork        the endpoint serves another chain: quarantine it
 └── BadAddress          not an address that money may be sent to on this network
@@ -16,6 +17,17 @@ class ChainError(Exception):
 
 class Unavailable(ChainError):
     """No endpoint gave a usable answer in time."""
+
+
+class RpcError(Unavailable):
+    """A JSON-RPC error that a node answered with, for the adapters that know what its code means."""
+
+    def __init__(self, host: str, code: int, text: str, data: object = None) -> None:
+        """`code`, `text` and `data` are the error object's own `code`, `message` and `data`."""
+        super().__init__(f"{host} answered with error {code}: {text}")
+        self.code = code
+        self.text = text
+        self.data = data
 
 
 class BlockGone(ChainError):
