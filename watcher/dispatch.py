@@ -89,23 +89,22 @@ class Dispatcher:
                 return None
             sessions = await find_sessions(conn, top_up_id)
             latest = sessions[-1] if sessions else None
-            if latest is not None and latest.state is SessionState.CREATED:
-                return None
-            begun = latest is not None and latest.state is SessionState.CREATING
-            if not begun and top_up.status is not TopUpStatus.OPEN:
+            if not _wants_attempt(top_up, latest):
                 return None
             if (until := await _find_pause(conn, top_up.tenant, now)) is not None:
                 await defer(conn, CREATE_SESSION_TASK, at=until, top_up=top_up_id)
                 return None
-            if begun and latest is not None:
-                return latest
-            number = latest.attempt + 1 if latest is not None else 1
-            try:
-                await self._insert_attempt(conn, top_up, number, now)
-            except OnrampRefused as error:
-                await self._end(conn, top_up, error, Stamp(now, self._new_id))
-                return None
-            return (await find_sessions(conn, top_up_id))[-1]
+            if latest is None or latest.state is SessionState.NONE:
+                return await self._start_attempt(conn, top_up, latest.attempt + 1 if latest else 1, now)
+            return latest
+
+    async def _start_attempt(self, conn: AsyncConnection, top_up: TopUp, number: int, now: datetime) -> Session | None:
+        try:
+            await self._insert_attempt(conn, top_up, number, now)
+        except OnrampRefused as error:
+            await self._end(conn, top_up, error, Stamp(now, self._new_id))
+            return None
+        return (await find_sessions(conn, top_up.id))[-1]
 
     async def _insert_attempt(self, conn: AsyncConnection, top_up: TopUp, number: int, now: datetime) -> None:
         onramp = self._onramps.by_tenant[top_up.tenant]
@@ -207,6 +206,13 @@ class Dispatcher:
 
     async def _write(self, conn: AsyncConnection, attempt: Session, values: Mapping[str, Any]) -> None:
         await update_session(conn, attempt.top_up, attempt.attempt, {**values, "updated_at": self._clock.now()})
+
+
+def _wants_attempt(top_up: TopUp, latest: Session | None) -> bool:
+    """Whether a call is due: an outcome is unknown, or an open ask has no session."""
+    if latest is not None and latest.state is not SessionState.NONE:
+        return latest.state is SessionState.CREATING
+    return top_up.status is TopUpStatus.OPEN
 
 
 def find_backoff(tries: int, retry_after_seconds: int | None) -> int:

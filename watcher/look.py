@@ -1,8 +1,8 @@
-"""Following a session: ask Stripe how it stands, and move its top-up accordingly. Stripe's word never lands anything."""
+"""Following a session: ask Stripe how it stands, and move its top-up accordingly. Its word never lands anything."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import func, select
@@ -97,7 +97,7 @@ class Follower:
                 return
             attempt = next(s for s in await find_sessions(conn, top_up.id) if s.attempt == attempt.attempt)
             status = find_newer_status(_status(attempt), told.status)
-            values = {
+            values: dict[str, Any] = {
                 "status": status.value,
                 "transaction": told.transaction or attempt.transaction,
                 "looks": attempt.looks + 1,
@@ -116,11 +116,11 @@ class Follower:
         if status.paid and may_become(top_up.status, TopUpStatus.SETTLING):
             policy = self._onramps.settings.tenants[top_up.tenant].policies.get(str(top_up.reason.get("policy")))
             overdue = stamp.now + timedelta(seconds=policy.settle_seconds if policy else 86_400)
-            values = {"overdue_at": overdue, "risen_at": None}
-            return [(await move_top_up(conn, top_up, TopUpStatus.SETTLING, stamp, values=values))[1]]
+            paid = {"overdue_at": overdue, "risen_at": None}
+            return [(await move_top_up(conn, top_up, TopUpStatus.SETTLING, stamp, values=paid))[1]]
         if status is SessionStatus.REJECTED and top_up.status is TopUpStatus.OPEN:
-            values = {"failure": "rejected_by_onramp"}
-            return [(await move_top_up(conn, top_up, TopUpStatus.REJECTED, stamp, values=values))[1]]
+            refused = {"failure": "rejected_by_onramp"}
+            return [(await move_top_up(conn, top_up, TopUpStatus.REJECTED, stamp, values=refused))[1]]
         if top_up.status is TopUpStatus.OPEN and top_up.risen_at is not None and not status.paid:
             return [await _retract(conn, top_up, stamp)]
         return []

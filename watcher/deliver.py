@@ -1,0 +1,143 @@
+"""Handing over events: one attempt a job, its outcome recorded with the job of the next attempt."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from notifier.channel import Channel
+from notifier.model import Attempt, Endpoint, OutgoingEvent, Verdict
+from notifier.retries import find_delay
+from watcher.clock import Clock
+from watcher.jobs.defer import defer
+from watcher.model import TopUpStatus
+from watcher.store.database import Database
+from watcher.store.events import DELIVER_TASK
+from watcher.store.tables import delivery, endpoint, event
+from watcher.store.top_ups import find_sessions, find_top_up
+
+log = structlog.get_logger()
+
+
+class Deliverer:
+    """Sends events to endpoints. `send` is a job, and may run any number of times: receivers know an event by its id."""
+
+    def __init__(
+        self,
+        database: Database,
+        channels: Mapping[str, Channel],
+        endpoints: Mapping[tuple[str, str], Endpoint],
+        *,
+        clock: Clock,
+        jitter: Callable[[int], int],
+    ) -> None:
+        """`channels` by URL scheme; `endpoints` by (tenant, id); `jitter(n)` gives an int in 0..n."""
+        self._database = database
+        self._channels = channels
+        self._endpoints = endpoints
+        self._clock = clock
+        self._jitter = jitter
+
+    async def send(self, delivery: str) -> None:
+        """Make the next attempt of a delivery, unless it has come to its end."""
+        found = await self._load(delivery)
+        if found is None:
+            return
+        row, outgoing, target = found
+        scheme = target.url.partition(":")[0]
+        channel = self._channels.get(scheme)
+        if channel is None:
+            outcome = Attempt(Verdict.REFUSED, detail=f"no channel speaks {scheme}")
+        else:
+            outcome = await channel.send(outgoing, target)
+        await self._record(row, outcome)
+
+    async def _load(self, delivery_id: str) -> tuple[RowMapping, OutgoingEvent, Endpoint] | None:
+        async with self._database.begin() as conn:
+            query = (
+                select(delivery, event.c.type, event.c.subject_object, event.c.subject_id, event.c.version)
+                .add_columns(event.c.livemode, event.c.data, event.c.created_at.label("event_at"))
+                .join(event, event.c.id == delivery.c.event_id)
+                .where(delivery.c.id == delivery_id)
+            )
+            row = (await conn.execute(query)).mappings().one_or_none()
+            if row is None or row["status"] != "pending":
+                return None
+            target = self._endpoints.get((row["tenant"], row["endpoint"]))
+            if target is None:
+                outcome = Attempt(Verdict.REFUSED, detail="endpoint removed")
+                await _write(conn, row, "dead", outcome, next_at=None, now=self._clock.now())
+                return None
+            data = await _add_link(conn, row) if target.include_links else row["data"]
+        outgoing = OutgoingEvent(
+            id=row["event_id"],
+            type=row["type"],
+            created_at=row["event_at"],
+            livemode=row["livemode"],
+            subject={"object": row["subject_object"], "id": row["subject_id"]},
+            version=row["version"],
+            data=data,
+        )
+        return row, outgoing, target
+
+    async def _record(self, row: RowMapping, outcome: Attempt) -> None:
+        now = self._clock.now()
+        attempts = row["attempts"] + 1
+        delay = None
+        if outcome.verdict is Verdict.RETRY:
+            delay = find_delay(attempts, jitter=self._jitter, retry_after_seconds=outcome.retry_after_seconds)
+        next_at = None if delay is None else now + timedelta(seconds=delay)
+        status = _find_status(outcome, next_at)
+        async with self._database.begin() as conn:
+            if outcome.verdict is Verdict.GONE:
+                gone = (endpoint.c.tenant == row["tenant"], endpoint.c.id == row["endpoint"])
+                await conn.execute(update(endpoint).where(*gone).values(enabled=False, updated_at=now))
+            await _write(conn, row, status, outcome, next_at=next_at, now=now)
+            if next_at is not None:
+                await defer(conn, DELIVER_TASK, at=next_at, delivery=row["id"])
+        log.info(
+            f"delivery.{status}",
+            delivery=row["id"],
+            event_id=row["event_id"],
+            endpoint=row["endpoint"],
+            attempt=attempts,
+            status_code=outcome.status_code,
+            detail=outcome.detail,
+        )
+
+
+def _find_status(outcome: Attempt, next_at: datetime | None) -> str:
+    if outcome.verdict is Verdict.DELIVERED:
+        return "delivered"
+    return "dead" if next_at is None else "pending"
+
+
+async def _write(
+    conn: AsyncConnection, row: RowMapping, status: str, outcome: Attempt, *, next_at: datetime | None, now: datetime
+) -> None:
+    query = update(delivery).where(delivery.c.id == row["id"], delivery.c.status == "pending")
+    await conn.execute(
+        query.values(
+            status=status,
+            attempts=row["attempts"] + 1,
+            next_attempt_at=next_at,
+            last_status_code=outcome.status_code,
+            last_detail=outcome.detail,
+            updated_at=now,
+        )
+    )
+
+
+async def _add_link(conn: AsyncConnection, row: RowMapping) -> dict[str, Any]:
+    """The event's data with the link as it is now, if its top-up still has one to offer."""
+    data = dict(row["data"])
+    if row["subject_object"] != "top_up":
+        return data
+    top_up = await find_top_up(conn, row["subject_id"])
+    sessions = await find_sessions(conn, row["subject_id"])
+    if top_up is not None and top_up.status is TopUpStatus.OPEN and sessions:
+        data["top_up"] = {**data["top_up"], "link": sessions[-1].link}
+    return data
