@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from notifier.retries import find_delay
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.channel import Channel
 from notifier.model import Attempt, Endpoint, OutgoingEvent, Verdict
-from notifier.retries import find_delay
 from watcher.clock import Clock
 from watcher.jobs.defer import defer
 from watcher.model import TopUpStatus
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class Deliverer:
-    """Sends events to endpoints. `send` is a job, and may run any number of times: receivers know an event by its id."""
+    """Sends events to endpoints. `send` is a job and may run more than once: receivers know an event by its id."""
 
     def __init__(
         self,
@@ -99,7 +99,8 @@ class Deliverer:
             if next_at is not None:
                 await defer(conn, DELIVER_TASK, at=next_at, delivery=row["id"])
         log.info(
-            f"delivery.{status}",
+            "delivery.attempted",
+            outcome=status,
             delivery=row["id"],
             event_id=row["event_id"],
             endpoint=row["endpoint"],
