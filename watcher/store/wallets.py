@@ -1,0 +1,101 @@
+"""Wallets, their addresses, and what is required of their holdings: rows in and out."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, and_, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chains.model import Holding, NetworkId
+from watcher.store.tables import app_user, holding, requirement, wallet, wallet_address
+
+WATCHING_CHANNEL = "watching"
+"""PostgreSQL channel on which a network's id means: what is watched there has changed."""
+
+
+async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> RowMapping | None:
+    """The wallet's row, locked; a tombstone too. Two first registrations of one id wait for each other here."""
+    key = func.hashtextextended(f"{tenant}\x00{wallet_id}", 0)
+    await conn.execute(select(func.pg_advisory_xact_lock(key)))
+    query = select(wallet).where(wallet.c.tenant == tenant, wallet.c.id == wallet_id).with_for_update()
+    return (await conn.execute(query)).mappings().one_or_none()
+
+
+async def find_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> RowMapping | None:
+    """A living wallet."""
+    query = select(wallet).where(wallet.c.tenant == tenant, wallet.c.id == wallet_id, wallet.c.deleted_at.is_(None))
+    return (await conn.execute(query)).mappings().one_or_none()
+
+
+async def user_exists(conn: AsyncConnection, tenant: str, user_id: str) -> bool:
+    """Whether a wallet may name this user."""
+    query = select(app_user.c.id).where(app_user.c.tenant == tenant, app_user.c.id == user_id)
+    return (await conn.execute(query)).one_or_none() is not None
+
+
+async def save_wallet(conn: AsyncConnection, values: Mapping[str, Any]) -> None:
+    """Insert or overwrite by (tenant, id)."""
+    new = upsert(wallet).values(**values)
+    kept = {"tenant", "id", "created_at"}
+    changed = {name: new.excluded[name] for name in values if name not in kept}
+    await conn.execute(new.on_conflict_do_update(index_elements=["tenant", "id"], set_=changed))
+
+
+async def find_addresses(conn: AsyncConnection, tenant: str, wallet_id: str) -> dict[NetworkId, str]:
+    """Every address that the wallet ever had, by network: they are write-once, so deletes don't forget them."""
+    query = select(wallet_address.c.network, wallet_address.c.address).where(
+        wallet_address.c.tenant == tenant, wallet_address.c.wallet == wallet_id
+    )
+    return {NetworkId(network): address for network, address in await conn.execute(query)}
+
+
+async def save_addresses(
+    conn: AsyncConnection, tenant: str, wallet_id: str, addresses: Mapping[NetworkId, str], *, now: datetime
+) -> None:
+    """Watch exactly these networks; those left out keep their address and are watched no more."""
+    mine = (wallet_address.c.tenant == tenant, wallet_address.c.wallet == wallet_id)
+    unwatched = update(wallet_address).where(*mine, wallet_address.c.network.not_in(list(addresses)))
+    await conn.execute(unwatched.values(watched=False, watched_since=None))
+    for network, address in addresses.items():
+        new = upsert(wallet_address).values(
+            tenant=tenant, wallet=wallet_id, network=network, address=address, watched=True, created_at=now
+        )
+        again = new.on_conflict_do_update(index_elements=["tenant", "wallet", "network"], set_={"watched": True})
+        await conn.execute(again)
+
+
+async def save_requirements(
+    conn: AsyncConnection, tenant: str, wallet_id: str, wanted: Sequence[Mapping[str, Any]]
+) -> list[Holding]:
+    """Make the wallet's requirements these; how a kept one stands is kept. Gives the holdings that were let go."""
+    mine = and_(requirement.c.tenant == tenant, requirement.c.wallet == wallet_id)
+    query = select(requirement.c.network, requirement.c.asset, requirement.c.address).where(mine)
+    before = {Holding(NetworkId(n), a, at) for n, a, at in await conn.execute(query)}
+    after = {Holding(NetworkId(r["network"]), r["asset"], r["address"]) for r in wanted}
+    for gone in before - after:
+        await conn.execute(
+            delete(requirement).where(mine, requirement.c.network == gone.network, requirement.c.asset == gone.asset)
+        )
+    for row in wanted:
+        await _save_holding(conn, Holding(NetworkId(row["network"]), row["asset"], row["address"]))
+        new = upsert(requirement).values(**row)
+        changed = ("level", "by_fee", "ask", "watch_only", "policy", "policy_version")
+        key = ["tenant", "wallet", "network", "asset"]
+        await conn.execute(
+            new.on_conflict_do_update(index_elements=key, set_={name: new.excluded[name] for name in changed})
+        )
+    return sorted(before - after)
+
+
+async def _save_holding(conn: AsyncConnection, new: Holding) -> None:
+    """A holding is shared by every wallet and tenant that has it."""
+    row = upsert(holding).values(network=new.network, asset=new.asset, address=new.address)
+    await conn.execute(row.on_conflict_do_nothing())
+
+
+async def tell_watching(conn: AsyncConnection, networks: Collection[str]) -> None:
+    """Once committed, have the chains take up what is watched now."""
+    for network in sorted(set(networks)):
+        await conn.execute(select(func.pg_notify(WATCHING_CHANNEL, network)))
