@@ -1,0 +1,1 @@
+"""Fakes that fill our Protocols, and partners as real servers on loopback."""

@@ -1,0 +1,109 @@
+"""A chain in memory that keeps the promises of `chains.chain.Chain`: scripted blocks, exact balances, honest errors."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping
+from typing import Self
+
+from chains.errors import BlockGone, ChainError
+from chains.model import Balance, BlockRef, Holding, NetworkId, Receipt, Step
+
+
+class FakeChain:
+    """Blocks are added by `mine`; a balance is what the last `mine` that named the holding said, zero before."""
+
+    def __init__(self, network: NetworkId, *, cost: int = 21_000, depth: int = 1) -> None:
+        self.network = network
+        self.cost = cost
+        self.depth = depth
+        self.error: ChainError | None = None
+        self.receipts: dict[tuple[str, Holding], int] = {}
+        self.blocks: list[tuple[BlockRef, dict[Holding, int]]] = [(BlockRef(0, "0x00"), {})]
+        self._watched: set[Holding] = set()
+        self._dirty: set[Holding] = set()
+        self._orphaned: list[BlockRef] = []
+        self._given: BlockRef | None = None
+        self._moved = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+    async def check(self) -> None:
+        self._raise()
+
+    def watch(self, holdings: Collection[Holding]) -> None:
+        self._watched |= set(holdings)
+        self._dirty |= set(holdings)
+        self._moved.set()
+
+    def unwatch(self, holdings: Collection[Holding]) -> None:
+        self._watched -= set(holdings)
+
+    def mine(self, balances: Mapping[Holding, int] | None = None, *, fork: str = "") -> BlockRef:
+        """One block, with these holdings changed."""
+        parent, before = self.blocks[-1]
+        block = BlockRef(parent.number + 1, f"0x{parent.number + 1:02x}{fork}")
+        self.blocks.append((block, {**before, **(balances or {})}))
+        self._dirty |= set(balances or {}) & self._watched
+        self._moved.set()
+        return block
+
+    def reorg(self, depth: int) -> None:
+        """Take the last blocks away; what they changed is dirty again."""
+        for _ in range(depth):
+            block, after = self.blocks.pop()
+            before = self.blocks[-1][1]
+            self._orphaned.append(block)
+            changed = {h for h in after if after[h] != before.get(h, 0)}
+            self._dirty |= changed & self._watched
+        self._moved.set()
+
+    def fail(self, error: ChainError | None) -> None:
+        """Answer everything with this error from now on; None heals."""
+        self.error = error
+        self._moved.set()
+
+    def find_step(self) -> Step:
+        """The step that is due now."""
+        return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned))
+
+    async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
+        first = True
+        while True:
+            self._raise()
+            if not first:
+                await self._moved.wait()
+                self._raise()
+            self._moved.clear()
+            first = False
+            step = self.find_step()
+            yield step
+            self._dirty -= step.dirty
+            self._orphaned.clear()
+
+    async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:
+        self._raise()
+        for block, amounts in self.blocks:
+            if block == at:
+                return tuple(Balance(h, amounts.get(h, 0), block) for h in holdings)
+        raise BlockGone(f"block {at.number} was orphaned")
+
+    async def settled_balances(self, holdings: Collection[Holding]) -> tuple[Balance, ...]:
+        self._raise()
+        block, amounts = self.blocks[max(0, len(self.blocks) - self.depth)]
+        return tuple(Balance(h, amounts.get(h, 0), block) for h in holdings)
+
+    async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:
+        self._raise()
+        amount = self.receipts.get((transaction, holding))
+        return None if amount is None else Receipt(transaction, holding, amount, self.blocks[-1][0])
+
+    async def transaction_cost(self) -> int:
+        self._raise()
+        return self.cost
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
