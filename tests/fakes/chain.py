@@ -70,6 +70,7 @@ class FakeChain:
         return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned))
 
     async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
+        del after  # a chain in memory has no gap to walk
         first = True
         while True:
             self._raise()

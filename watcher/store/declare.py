@@ -1,0 +1,61 @@
+"""What the configuration declares, brought into the store at start: this installation, tenants, their endpoints."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config.model import Tenant
+from notifier.model import Endpoint
+from watcher.store.tables import delivery, endpoint, event_position, installation, tenant
+
+CONSOLE = Endpoint(id="console", url="console:", secrets=())
+"""Where events are printed, when the configuration says so: an endpoint like any other."""
+
+
+async def declare_installation(conn: AsyncConnection, *, now: datetime, new_id: Callable[[str], str]) -> str:
+    """This store's id, made at its first start: listing at Stripe never adopts another installation's session."""
+    new = upsert(installation).values(only=True, id=new_id("ins"), created_at=now).on_conflict_do_nothing()
+    await conn.execute(new)
+    await conn.execute(upsert(event_position).values(only=True, last=0).on_conflict_do_nothing())
+    return str((await conn.execute(select(installation.c.id))).scalar_one())
+
+
+async def declare_tenants(
+    conn: AsyncConnection, tenants: Iterable[Tenant], *, console: bool, now: datetime
+) -> dict[tuple[str, str], Endpoint]:
+    """Make the rows say what the configuration says. Gives every endpoint by (tenant, id)."""
+    endpoints: dict[tuple[str, str], Endpoint] = {}
+    for declared in tenants:
+        await conn.execute(upsert(tenant).values(id=declared.id, created_at=now).on_conflict_do_nothing())
+        wanted = [*declared.endpoints, CONSOLE] if console else list(declared.endpoints)
+        await _declare_endpoints(conn, declared.id, wanted, now)
+        endpoints |= {(declared.id, e.id): e for e in wanted}
+    return endpoints
+
+
+async def _declare_endpoints(conn: AsyncConnection, tenant_id: str, wanted: list[Endpoint], now: datetime) -> None:
+    mine = (endpoint.c.tenant == tenant_id, endpoint.c.source == "config")
+    dropped = (*mine, endpoint.c.id.not_in([e.id for e in wanted]))
+    await conn.execute(update(endpoint).where(*dropped).values(enabled=False, updated_at=now))
+    never_used = select(delivery.c.endpoint).where(
+        delivery.c.tenant == endpoint.c.tenant, delivery.c.endpoint == endpoint.c.id
+    )
+    await conn.execute(delete(endpoint).where(*dropped, ~never_used.exists()))
+    known = set((await conn.execute(select(endpoint.c.id).where(endpoint.c.tenant == tenant_id))).scalars())
+    for e in wanted:
+        values = {
+            "url": e.url,
+            "events": list(e.events),
+            "include_links": e.include_links,
+            "enabled": e.enabled,
+            "updated_at": now,
+        }
+        if e.id in known:
+            this = (endpoint.c.tenant == tenant_id, endpoint.c.id == e.id)
+            await conn.execute(update(endpoint).where(*this).values(**values))
+        else:
+            own = {"tenant": tenant_id, "id": e.id, "source": "config", "secrets": [], "created_at": now}
+            await conn.execute(insert(endpoint).values(**own, **values))
