@@ -9,16 +9,28 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import structlog
 from yarl import URL
 
 from chains.errors import BlockGone, ChainError, RpcError, Unavailable, WrongNetwork
-from chains.rpc_answer import BadAnswer, Classify, Null, Verdict, classify_common, load, read_batch, read_one
+from chains.rpc_answer import (
+    BadAnswer,
+    Classify,
+    Null,
+    Verdict,
+    classify_common,
+    load,
+    read_batch,
+    read_one,
+    retry_after,
+)
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 Request = tuple[str, Sequence[Any]]
 """A method and its parameters."""
@@ -126,7 +138,7 @@ class RpcClient:
     async def call(
         self, method: str, params: Sequence[Any], *, null: Null = Null.BAD, endpoint: Endpoint | None = None
     ) -> Any:
-        """The result of one call. With `endpoint`, that one alone is asked, even when it rests or is quarantined."""
+        """The result of one call. With `endpoint`, that one alone is asked, even while it rests."""
 
         async def ask(asked: Endpoint) -> Any:
             return await self._call_once(asked, method, params, null)
@@ -156,6 +168,19 @@ class RpcClient:
             return results
 
         return await self._first_usable(ask, endpoint) if requests else []
+
+    async def on_one(self, work: Callable[[Endpoint], Awaitable[T]]) -> T:
+        """Do several calls on one endpoint, so that they see one node's view; on the next one when that fails."""
+
+        async def guarded(endpoint: Endpoint) -> T:
+            try:
+                return await work(endpoint)
+            except RpcError as error:
+                if self._verdict(error) is Verdict.FINAL:  # about one of the calls, not about the work
+                    raise Unavailable(str(error)) from error
+                raise
+
+        return await self._first_usable(guarded, None)
 
     def usable(self) -> list[Endpoint]:
         """Endpoints in the order they would be asked now: configured order, lately failed ones last."""
@@ -189,12 +214,17 @@ class RpcClient:
         if endpoint.quarantined:
             raise WrongNetwork(f"{endpoint.host} serves another chain")
 
-    async def _first_usable(self, ask: Callable[[Endpoint], Awaitable[Any]], only: Endpoint | None) -> Any:
+    async def _admit(self, endpoint: Endpoint) -> None:
+        if endpoint.quarantined:
+            raise WrongNetwork(f"{endpoint.host} serves another chain")
+        if not endpoint.known:
+            await self._identify(endpoint)
+
+    async def _first_usable(self, ask: Callable[[Endpoint], Awaitable[T]], only: Endpoint | None) -> T:
         failures: list[ChainError] = []
         for endpoint in [only] if only is not None else self.usable():
             try:
-                if not endpoint.known and only is None:
-                    await self._identify(endpoint)
+                await self._admit(endpoint)
                 return await ask(endpoint)
             except (BlockGone, WrongNetwork) as error:
                 failures.append(error)
@@ -206,6 +236,8 @@ class RpcClient:
                     endpoint.rests_until = self._clock() + min(1.0, self._doubt)
                 gone = verdict is Verdict.BEHIND
                 failures.append(BlockGone(str(error)) if gone else error)
+            except Unavailable as error:
+                failures.append(error)
             except (_Failed, BadAnswer) as error:
                 self.doubt(endpoint)
                 endpoint.known = False
@@ -256,7 +288,7 @@ class RpcClient:
     def _check_status(self, endpoint: Endpoint, response: aiohttp.ClientResponse, body: bytearray) -> None:
         """Let 200 pass, and errors that carry a JSON-RPC body; the rest says what the status says."""
         if response.status in (429, 503):
-            rest = min(_retry_after(response.headers.get("Retry-After")), _LONGEST_REST)
+            rest = min(retry_after(response.headers.get("Retry-After")), _LONGEST_REST)
             endpoint.rests_until = self._clock() + rest
             raise _Failed(f"HTTP {response.status}, rests {rest:g} s")
         if response.status == TOO_LARGE:
@@ -269,11 +301,3 @@ def _host(url: str) -> str:
     parsed = URL(url)
     port = f":{parsed.explicit_port}" if parsed.explicit_port else ""
     return f"{parsed.host or '(no host)'}{port}"
-
-
-def _retry_after(header: str | None) -> float:
-    """Seconds asked for; dates (which HTTP also allows) and nonsense count as one second."""
-    try:
-        return max(0.0, float(header)) if header else 1.0
-    except ValueError:
-        return 1.0

@@ -110,6 +110,14 @@ def redact(text: str) -> str:
     return _URL.sub("(url)", text)[:MAX_ERROR_TEXT]
 
 
+def retry_after(header: str | None) -> float:
+    """Seconds that a Retry-After asks for; dates (which HTTP also allows) and nonsense count as one second."""
+    try:
+        return max(0.0, float(header)) if header else 1.0
+    except ValueError:
+        return 1.0
+
+
 def _is_identity(value: object, identity: int) -> bool:
     return type(value) is int and value == identity
 

@@ -1,0 +1,217 @@
+"""From alarm to step: looks at the head, walks to it, gathers what was touched, and forgets it only once delivered."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from chains.errors import BlockGone, Unavailable
+from chains.ethereum.answers import Header, header
+from chains.ethereum.detect import Detector
+from chains.ethereum.registry import Registry
+from chains.ethereum.walker import Ring, Seen, Walk, walk
+from chains.model import BlockRef, Holding, Step
+from chains.rpc import Endpoint, RpcClient
+from chains.rpc_answer import Null
+
+log = structlog.get_logger()
+
+_CHECK_SECONDS: Final = 3600.0
+"""Between two questions for the chain id."""
+
+_LOWER_LOOKS: Final = 3
+"""Looks that must agree before a head that only went back is believed: behind a load balancer one node lags."""
+
+
+class Follower:
+    """Turns moves of the head into steps. One `follow` at a time."""
+
+    def __init__(
+        self,
+        rpc: RpcClient,
+        registry: Registry,
+        detector: Detector,
+        wake: asyncio.Event,
+        *,
+        poll_seconds: float,
+        stale_seconds: float,
+        max_head_age_seconds: float | None,
+        slice_size: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """See `EthereumChain`; `wake` is set by the head feed and by `watch`."""
+        self._rpc = rpc
+        self._registry = registry
+        self._detector = detector
+        self._wake = wake
+        self._poll = poll_seconds
+        self._stale = stale_seconds
+        self._max_head_age = max_head_age_seconds
+        self._slice_size = slice_size
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._ring = Ring()
+        self._pending: set[int] = set()
+        self._given: set[int] = set()
+        self._orphaned: list[BlockRef] = []
+        self._unknown_code: set[int] = set()
+        self._lower_looks = 0
+        self._gap = False
+        self._first = True
+
+    def watch(self, holdings: Collection[Holding]) -> None:
+        """Add holdings; they are dirty in a step that comes at once."""
+        keys, fresh = self._registry.add(holdings)
+        self._pending |= keys
+        self._unknown_code |= fresh
+        self._wake.set()
+
+    def unwatch(self, holdings: Collection[Holding]) -> None:
+        """Remove holdings."""
+        self._registry.remove(holdings)
+
+    async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
+        """Each move of the head after `after`."""
+        self._resume(after)
+        last_look = last_check = self._clock()
+        while True:
+            self._wake.clear()
+            try:
+                if self._clock() - last_check > _CHECK_SECONDS:
+                    await self._rpc.check()
+                    last_check = self._clock()
+                step = await self._rpc.on_one(self._look)
+                last_look = self._clock()
+            except (Unavailable, BlockGone) as error:
+                if self._clock() - last_look > self._stale:
+                    raise Unavailable(f"no usable head for {self._stale:g} s: {error}") from error
+                log.warning("look.failed", reason=str(error))
+                await asyncio.sleep(min(self._poll, 1.0))
+                continue
+            if step is None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._poll)
+                continue
+            yield step
+            self._given = set()
+            self._orphaned = []
+            self._gap = self._first = False
+
+    def _resume(self, after: BlockRef | None) -> None:
+        """Start from the stored cursor. What an abandoned step gave is dirty again."""
+        self._first = True
+        self._pending |= self._given
+        self._given = set()
+        if after is not None and after.hash is not None and after.hash in self._ring:
+            for seen in self._ring.cut(after.hash):
+                self._pending |= seen.touched
+            return
+        self._ring = Ring()
+        if after is None or after.hash is None:
+            self._pending |= self._registry.all_keys()
+        else:
+            self._ring.put(Seen(after, given=True))
+
+    async def _look(self, endpoint: Endpoint) -> Step | None:
+        """One look through one endpoint; None when nothing moved. State changes only at its end."""
+        head = header(
+            await self._rpc.call("eth_getBlockByNumber", ["latest", False], null=Null.BEHIND, endpoint=endpoint)
+        )
+        self._check_age(endpoint, head)
+        tip = self._ring.tip
+        if tip is not None and tip.ref.hash != head.hash and head.number <= tip.ref.number:
+            if not await self._believe_lower(endpoint, head, tip.ref):
+                return None
+        else:
+            self._lower_looks = 0
+        way = await self._walk(endpoint, head)
+        unknown = set(self._unknown_code)
+        if not (way.new or way.orphaned or self._pending or unknown or self._first):
+            return None
+        turn = self._registry.slice(self._slice_size)
+        await self._detector.learn_codes(endpoint, unknown.union(turn), head.hash)
+        self._unknown_code -= unknown
+        touched = await self._touched(endpoint, way)
+        self._move(way, touched)
+        return self._step(head, turn)
+
+    async def _walk(self, endpoint: Endpoint, head: Header) -> Walk:
+        async def parent_of(child: Header) -> Header:
+            block = await self._rpc.call(
+                "eth_getBlockByHash", [child.parent, False], null=Null.BEHIND, endpoint=endpoint
+            )
+            return header(block)
+
+        async def still_canonical(blocks: Sequence[BlockRef]) -> list[bool]:
+            requests = [("eth_getBlockByNumber", [hex(block.number), False]) for block in blocks]
+            found = await self._rpc.batch(requests, null=Null.NOTHING, endpoint=endpoint)
+            return [
+                isinstance(block, dict) and block.get("hash") == known.hash
+                for block, known in zip(found, blocks, strict=True)
+            ]
+
+        return await walk(self._ring, head, parent_of, still_canonical)
+
+    async def _touched(self, endpoint: Endpoint, way: Walk) -> list[set[int]]:
+        """What each new block touched. First steps and gaps touch everything."""
+        if way.gap or self._ring.tip is None:
+            return [self._registry.all_keys()]
+        return [(await self._detector.touched(endpoint, block.hash)).keys for block in way.new]
+
+    def _move(self, way: Walk, touched: Sequence[set[int]]) -> None:
+        """Take the walk over into the ring, and everything it touched into what is pending."""
+        for seen in way.orphaned:
+            self._pending |= seen.touched
+            if seen.given and seen.ref not in self._orphaned:
+                self._orphaned.append(seen.ref)
+        if way.gap:
+            self._gap = True
+            self._ring = Ring()
+        elif way.orphaned:
+            log.info("head.reorg", depth=len(way.orphaned))
+            self._ring.discard(way.orphaned)
+        for block, keys in zip(way.new, touched, strict=True):
+            self._pending |= keys
+            self._ring.put(Seen(block.ref, keys))
+
+    def _step(self, head: Header, turn: Sequence[int]) -> Step:
+        keys, self._pending = self._pending | self._given, set()
+        for index in turn:
+            keys.update(self._registry.keys_at(index))
+        self._given = keys
+        tip = self._ring.tip
+        if tip is not None:
+            tip.given = True
+            tip.touched = tip.touched | keys
+        return Step(head.ref, self._registry.holdings(keys), tuple(self._orphaned), gap=self._gap)
+
+    def _check_age(self, endpoint: Endpoint, head: Header) -> None:
+        age = self._wall_clock() - head.timestamp
+        if self._max_head_age is not None and age > self._max_head_age:
+            self._rpc.doubt(endpoint)
+            raise Unavailable(f"{endpoint.host} has a head {age:.0f} s old")
+
+    async def _believe_lower(self, endpoint: Endpoint, head: Header, tip: BlockRef) -> bool:
+        """Whether a head that isn't above ours is a reorg or rollback, and not a node that lags."""
+        if head.hash not in self._ring:
+            return True
+        for asked in (endpoint, *(other for other in self._rpc.usable() if other is not endpoint)):
+            try:
+                block = await self._rpc.call(
+                    "eth_getBlockByNumber", [hex(tip.number), False], null=Null.NOTHING, endpoint=asked
+                )
+            except (Unavailable, BlockGone):
+                continue
+            if isinstance(block, dict) and block.get("hash") == tip.hash:
+                self._rpc.doubt(endpoint)
+                log.info("head.stale", host=endpoint.host, behind=tip.number - head.number)
+                return False
+        self._lower_looks += 1
+        if self._lower_looks < _LOWER_LOOKS:
+            return False
+        self._lower_looks = 0
+        return True

@@ -1,0 +1,1 @@
+"""Code that `eth_call` state overrides put in place for one call; never deployed."""

@@ -1,0 +1,1 @@
+"""What every filling of a Protocol must do."""

@@ -1,0 +1,1 @@
+"""The Ethereum adapter against a real anvil and scripted nodes."""

@@ -1,0 +1,1 @@
+"""Local nodes that tests start, and the contracts they deploy."""

@@ -1,0 +1,1 @@
+"""Solidity contracts that tests deploy, and their compiled code."""
