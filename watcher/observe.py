@@ -64,6 +64,7 @@ class Observer:
         self._name = name
         self._metrics = metrics
         self._watched: set[Holding] = set()
+        self._refreshing = asyncio.Lock()
         self._checked_at: datetime | None = None
         self._fee: int | None = None
 
@@ -85,16 +86,23 @@ class Observer:
 
     async def refresh_watched(self) -> None:
         """Take up what was registered since, and let go of what was removed."""
-        async with self._database.begin() as conn:
-            wanted = set(await list_watched(conn, self._rules.network.id))
-        gone, new = self._watched - wanted, wanted - self._watched
-        self._watched = wanted
+        async with self._refreshing:
+            async with self._database.begin() as conn:
+                wanted = set(await list_watched(conn, self._rules.network.id))
+            gone, new = self._watched - wanted, wanted - self._watched
+            self._watched = wanted
         if gone:
             self._chain.unwatch(gone)
         if new:
             self._chain.watch(new)
         if gone or new:
             log.info("watching.changed", network=self._rules.network.name, watched=len(wanted), new=len(new))
+
+    async def nudge(self) -> None:
+        """Read what is being asked for here now, though no block has touched it."""
+        async with self._database.begin() as conn:
+            asks = await list_asks(conn, self._rules.network.id)
+        self._chain.watch({d.holding for ask, _ in asks for d in ask.destinations} & self._watched)
 
     async def _check_endpoints(self) -> None:
         now = self._clock.now()

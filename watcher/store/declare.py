@@ -16,7 +16,7 @@ CONSOLE = Endpoint(id="console", url="console:", secrets=())
 
 
 async def declare_installation(conn: AsyncConnection, *, now: datetime, new_id: Callable[[str], str]) -> str:
-    """This store's id, made at its first start: listing at Stripe never adopts another installation's session."""
+    """The id of this store, made at its first start: listing at Stripe never adopts another installation's session."""
     new = upsert(installation).values(only=True, id=new_id("ins"), created_at=now).on_conflict_do_nothing()
     await conn.execute(new)
     await conn.execute(upsert(event_position).values(only=True, last=0).on_conflict_do_nothing())
