@@ -87,7 +87,7 @@ installation = Table(
     Column("only", Boolean, primary_key=True, server_default=text("true")),
     _text("id"),  # stands in the metadata of each session: listing never adopts another installation's
     _time("created_at"),
-    CheckConstraint("only", name="one_row"),
+    CheckConstraint('"only"', name="one_row"),
 )
 
 tenant = Table("tenant", metadata, _text("id", key=True), _time("created_at"))
@@ -384,7 +384,7 @@ event_position = Table(
     metadata,
     Column("only", Boolean, primary_key=True, server_default=text("true")),
     _int("last"),  # locked by each writer until it commits: positions are in commit order and gapless
-    CheckConstraint("only", name="one_row"),
+    CheckConstraint('"only"', name="one_row"),
 )
 
 event = Table(

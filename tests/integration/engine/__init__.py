@@ -1,0 +1,1 @@
+"""Store, jobs and clock."""

@@ -1,0 +1,1 @@
+"""The schema, as old databases meet it."""
