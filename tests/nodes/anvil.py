@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 from eth_abi.abi import encode
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -112,14 +113,15 @@ class Anvil:
             raise RuntimeError("not started")
         body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
         try:
-            answer = await self._post(body)
+            answer = await self.post(body)
         except aiohttp.ServerDisconnectedError:  # a pooled connection from before a restart
-            answer = await self._post(body)
+            answer = await self.post(body)
         if "error" in answer:
             raise NodeError(f"{method}: {answer['error']}")
         return answer["result"]
 
-    async def _post(self, body: dict[str, Any]) -> Any:
+    async def post(self, body: Any) -> Any:
+        """The raw answer to a raw request, such as a batch."""
         assert self._session is not None
         async with self._session.post(self.http, json=body) as response:
             return await response.json(content_type=None)
@@ -150,7 +152,7 @@ class Anvil:
         create = ARTIFACTS[name]["create"] + encode(list(types), list(values)).hex()
         receipt = await self.send(sender, None, create)
         assert int(receipt["status"], 16) == 1, receipt
-        return str(receipt["contractAddress"])
+        return str(to_checksum_address(receipt["contractAddress"]))
 
     async def call(self, to: str, data: str, at: Any = "latest") -> int:
         """A view's answer as one number."""

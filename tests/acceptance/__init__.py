@@ -1,0 +1,1 @@
+"""Whole behaviours, judged from outside."""
