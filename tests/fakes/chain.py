@@ -81,8 +81,12 @@ class FakeChain:
             first = False
             step = self.find_step()
             yield step
-            self._dirty -= step.dirty
-            self._orphaned.clear()
+            self.forget(step)
+
+    def forget(self, step: Step) -> None:
+        """The step was recorded."""
+        self._dirty -= step.dirty
+        self._orphaned.clear()
 
     async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:
         self._raise()

@@ -1,0 +1,143 @@
+"""A block's decisions: what is opened, told and recorded, and what is not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from chains.errors import BlockGone, Unavailable
+from chains.model import BlockRef
+from tests.fakes.settings import ETH, EVM, make_network, make_settings, make_tenant
+from tests.integration.watcher.world import ETH_HOLDING, World
+from watcher.model import TopUpStatus
+from watcher.store.blocks import Fenced, find_cursor, take_shard
+from watcher.store.database import Database
+from watcher.store.tables import decision, holding, requirement
+
+
+@pytest.fixture
+async def world(database: Database, tmp_path: Path) -> World:
+    return await World(database, make_settings(tmp_path)).start()
+
+
+async def test_a_wallet_that_runs_low_is_asked_for_once(world: World) -> None:
+    """One fall below the trigger opens one ask for exactly target - balance, however many blocks it stays low."""
+    await world.register()
+    await world.step({ETH_HOLDING: 2 * ETH})
+    assert await world.top_ups() == []
+    await world.step({ETH_HOLDING: ETH - 1})
+    await world.step({ETH_HOLDING: ETH - 2})
+    await world.step()
+    (ask,) = await world.top_ups()
+    assert (ask.status, ask.asked, ask.needed) == (TopUpStatus.OPEN, 2 * ETH + 1, 3 * ETH)
+    assert ask.decided == BlockRef(2, "0x02")
+    assert await world.events() == ["wallet.low", "top_up.opened"]
+    assert await world.jobs() == [("create_session", {"top_up": ask.id})]
+
+
+async def test_a_decision_can_be_replayed_from_its_row(world: World) -> None:
+    """Inputs, policy and outcome stand in one row."""
+    await world.register()
+    await world.step({ETH_HOLDING: 5})
+    async with world.database.begin() as conn:
+        (row,) = (await conn.execute(select(decision))).mappings().all()
+    assert row["outcome"] == "opened"
+    assert row["inputs"]["balance"] == "5"
+    assert row["inputs"]["trigger"] == str(ETH)
+    assert row["policy_version"] == "v1"
+
+
+async def test_an_unreadable_chain_opens_nothing(world: World) -> None:
+    """An error is not a zero: no balance, no decision, no cursor, and the next good block decides."""
+    await world.register()
+    world.chain.fail(Unavailable("no answer"))
+    with pytest.raises(Unavailable):
+        await world.observe()
+    async with world.database.begin() as conn:
+        assert (await conn.execute(select(holding.c.balance))).scalar_one() is None
+        assert world.owner is not None
+        assert await find_cursor(conn, world.owner) is None
+    assert await world.top_ups() == []
+    world.chain.fail(None)
+    await world.step({ETH_HOLDING: 1})
+    assert len(await world.top_ups()) == 1
+
+
+async def test_an_orphaned_block_decides_nothing(world: World) -> None:
+    """Balances are read at the block's own hash: if it is gone, nothing is recorded."""
+    await world.register()
+    world.chain.mine({ETH_HOLDING: 1})
+    step = world.chain.find_step()
+    world.chain.reorg(1)
+    assert world.owner is not None
+    with pytest.raises(BlockGone):
+        await world.observer.observe(step, world.owner)
+    assert await world.top_ups() == []
+
+
+async def test_a_replaced_owner_writes_nothing(world: World) -> None:
+    """Once another process has taken the network, this one's block is refused whole."""
+    await world.register()
+    async with world.database.begin() as conn:
+        await take_shard(conn, EVM, 0, name="other", now=world.clock.now())
+    with pytest.raises(Fenced):
+        await world.step({ETH_HOLDING: 1})
+    assert await world.top_ups() == []
+    assert await world.events() == []
+
+
+async def test_more_confirmations_delay_the_link_and_not_the_decision(database: Database, tmp_path: Path) -> None:
+    """With open_confirmations 3 the session is asked for two blocks later, and not at all if the need has gone."""
+    settings = make_settings(tmp_path, network=make_network(open_confirmations=3))
+    world = await World(database, settings).start()
+    await world.register()
+    await world.step({ETH_HOLDING: 1})
+    assert await world.jobs() == []
+    await world.step()
+    assert await world.jobs() == []
+    await world.step()
+    (ask,) = await world.top_ups()
+    assert await world.jobs() == [("create_session", {"top_up": ask.id})]
+
+
+async def test_a_removed_wallet_is_let_go(world: World) -> None:
+    """Its unpaid ask is cancelled, it is no longer read, and its address stays its own."""
+    await world.register()
+    await world.step({ETH_HOLDING: 1})
+    await world.remove("w-1")
+    (ask,) = await world.top_ups()
+    assert ask.status is TopUpStatus.CANCELLED
+    await world.step({ETH_HOLDING: 0})
+    assert len(await world.top_ups()) == 1
+    async with world.database.begin() as conn:
+        assert (await conn.execute(select(requirement))).all() == []
+
+
+async def test_a_wallet_without_an_onramp_is_told_of_and_not_asked_for(database: Database, tmp_path: Path) -> None:
+    """No Stripe key: the event says low and why nothing is asked."""
+    settings = make_settings(tmp_path, tenant=replace(make_tenant(), stripe_secret_key=None))
+    world = await World(database, settings).start()
+    await world.register()
+    await world.step({ETH_HOLDING: 1})
+    assert await world.top_ups() == []
+    assert await world.events() == ["wallet.low"]
+
+
+async def test_one_write_twice_is_one_registration(world: World) -> None:
+    """The same id with the same body is the wallet as it is: nothing changes, nothing is asked again."""
+    assert (await world.register()).created
+    again = await world.register()
+    assert (again.created, again.changed) == (False, False)
+
+
+async def test_replaying_a_block_changes_nothing(world: World) -> None:
+    """A crash between read and commit costs a repetition: the same rows, no second ask, no second event."""
+    await world.register()
+    world.chain.mine({ETH_HOLDING: 1})
+    step = world.chain.find_step()
+    assert world.owner is not None
+    await world.observer.observe(step, world.owner)
+    await world.observer.observe(step, world.owner)
+    assert len(await world.top_ups()) == 1
+    assert await world.events() == ["wallet.low", "top_up.opened"]
