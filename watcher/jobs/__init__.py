@@ -1,0 +1,1 @@
+"""Jobs: procrastinate tasks in the same database as the rows they serve."""
