@@ -123,7 +123,7 @@ class Follower:
         )
         self._check_age(endpoint, head)
         tip = self._ring.tip
-        if tip is not None and tip.ref.hash != head.hash and head.number <= tip.ref.number:
+        if tip is not None and head.number < tip.ref.number:
             if not await self._believe_lower(endpoint, head, tip.ref):
                 return None
         else:
@@ -196,9 +196,7 @@ class Follower:
             raise Unavailable(f"{endpoint.host} has a head {age:.0f} s old")
 
     async def _believe_lower(self, endpoint: Endpoint, head: Header, tip: BlockRef) -> bool:
-        """Whether a head that isn't above ours is a reorg or rollback, and not a node that lags."""
-        if head.hash not in self._ring:
-            return True
+        """Whether a head below ours is a reorg or rollback, and not a node that lags."""
         for asked in (endpoint, *(other for other in self._rpc.usable() if other is not endpoint)):
             try:
                 block = await self._rpc.call(
@@ -211,7 +209,8 @@ class Follower:
                 log.info("head.stale", host=endpoint.host, behind=tip.number - head.number)
                 return False
         self._lower_looks += 1
-        if self._lower_looks < _LOWER_LOOKS:
+        other_branch = head.hash not in self._ring and head.number >= next(iter(self._ring)).ref.number
+        if self._lower_looks < _LOWER_LOOKS and not other_branch:
             return False
         self._lower_looks = 0
         return True

@@ -22,7 +22,7 @@ BALANCE_OF: Final = "0x70a08231"
 _REMEMBERED: Final = 3600.0
 """Seconds for which a refusal is believed: nodes are upgraded, and some refuse in a bad moment."""
 
-_SIZE_WORDS = ("gas", "large", "limit", "size", "timeout", "timed out", "too many", "exceed", "invalid request")
+_SIZE_WORDS = ("gas", "large", "big", "limit", "size", "timeout", "timed out", "exceed", "invalid request")
 
 
 class Unsupported(Exception):
@@ -80,7 +80,7 @@ class BalanceReader:
         """All addresses in chunks; a chunk refused for its size is halved, and the smaller size remembered."""
         results: list[int] = []
         key = (endpoint.host, way.name)
-        chunk = self._chunks.get(key, way.chunk)
+        chunk, learned = self._chunks.get(key, way.chunk), False
         while len(results) < len(addresses):
             part = addresses[len(results) : len(results) + chunk]
             try:
@@ -93,8 +93,9 @@ class BalanceReader:
                 if len(part) == 1 or not (may_be_size(error) or reverted(error)):
                     raise Unsupported(error.text) from error
                 chunk = len(part) // 2
-                if not reverted(error):
-                    self._chunks[key] = chunk
+                learned = learned or not reverted(error)
+        if learned:
+            self._chunks[key] = chunk
         return results
 
 
