@@ -28,20 +28,20 @@ def token_amount(receipt: Mapping[str, Any], token: str, address: str) -> int:
 
 
 async def coin_amount(rpc: RpcClient, transaction: Mapping[str, Any], receipt: Mapping[str, Any], address: str) -> int:
-    """Net wei, by the transaction's own value where it is sent to the address, else by its traced difference.
+    """Net wei, by the traced difference; a sender's own fee is not counted as spent.
 
-    Where the node can't trace: what the block brought to the address, if anything, which for an address that
-    neither sent nor received directly is what internal transfers brought.
+    Where the node can't trace: the transaction's own value if it is sent to the address; else what the block
+    brought, which for an address that neither sent nor received directly is what internal transfers brought.
     """
     wanted = address.lower()
-    value = quantity(transaction["value"])
-    sender, receiver = transaction["from"].lower(), (transaction.get("to") or "").lower()
-    if wanted == receiver != sender:
-        return value
-    if wanted == sender:
-        return 0 if receiver == wanted else -value
+    is_sender = bool(transaction["from"].lower() == wanted)
     traced = await _traced_difference(rpc, transaction["hash"], wanted)
-    return traced if traced is not None else await _block_difference(rpc, quantity(receipt["blockNumber"]), address)
+    if traced is not None:
+        fee = quantity(receipt["gasUsed"]) * quantity(receipt["effectiveGasPrice"])
+        return traced + fee * is_sender
+    if (transaction.get("to") or "").lower() == wanted:
+        return quantity(transaction["value"]) * (not is_sender)
+    return 0 if is_sender else await _block_difference(rpc, quantity(receipt["blockNumber"]), address)
 
 
 async def _traced_difference(rpc: RpcClient, hash_: str, address: str) -> int | None:
@@ -49,6 +49,8 @@ async def _traced_difference(rpc: RpcClient, hash_: str, address: str) -> int | 
     try:
         trace = await rpc.call("debug_traceTransaction", [hash_, options])
     except RpcError:
+        return None
+    if not isinstance(trace, Mapping):
         return None
     sides = []
     for side in (trace.get("pre") or {}, trace.get("post") or {}):

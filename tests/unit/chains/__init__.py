@@ -1,0 +1,1 @@
+"""What is on chain, without I/O."""

@@ -1,0 +1,1 @@
+"""The Ethereum adapter's decisions."""
