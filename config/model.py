@@ -94,6 +94,8 @@ class LowFunding:
     trigger: Level
     target: Level
     critical: Level | None = None
+    buffer: Level | None = None
+    """Gas buffer of this entry, in place of the policy's; only where the asset pays gas."""
     ask: bool = True
 
 

@@ -31,7 +31,7 @@ def write_levels(entry: LowFunding, policy: Policy) -> dict[str, Any]:
         "trigger": write_level(entry.trigger),
         "target": write_level(entry.target),
         "critical": write_level(entry.critical),
-        "buffer": write_level(policy.gas_buffer) if entry.asset == NATIVE else None,
+        "buffer": write_level(entry.buffer or policy.gas_buffer) if entry.asset == NATIVE else None,
     }
 
 

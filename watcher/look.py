@@ -45,8 +45,11 @@ _RANK: Mapping[SessionStatus, int] = {
 
 
 def find_newer_status(known: SessionStatus, told: SessionStatus) -> SessionStatus:
-    """Statuses only go forward, whatever order they are heard in; an end is final; an unknown one changes nothing."""
-    if told is SessionStatus.UNKNOWN or known.terminal:
+    """Statuses only go forward, whatever order they are heard in; an end is final; an unknown one changes nothing.
+
+    Stripe refuses a person before payment: a refusal heard after it would take paid money back, and is not believed.
+    """
+    if told is SessionStatus.UNKNOWN or known.terminal or (known.paid and not told.paid):
         return known
     return told if _RANK[told] > _RANK.get(known, -1) else known
 

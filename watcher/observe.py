@@ -157,7 +157,9 @@ class Observer:
             await move_cursor(conn, owner, step.block, now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         for event in events:
-            log.info(event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event=event.id)
+            log.info(
+                event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
+            )
 
     async def _read_settled(self, asks: Sequence[tuple[TopUp, Sequence[Session]]]) -> Settled:
         """Balances and Stripe's transactions at the closing depth; what can't be read closes nothing this time."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from config.errors import FieldError
 from sqlalchemy import RowMapping, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Holding
+from config.errors import FieldError
 from config.model import Settings, Tenant
 from watcher.decide import defer_session
 from watcher.model import Destination, NeedKind, NewEvent, TopUpStatus

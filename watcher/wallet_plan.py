@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from chains.addresses import parse_address
-from config.errors import FieldError
-from config.requirements import parse_funding
-
 from chains.errors import BadAddress
 from chains.model import NATIVE, Family, NetworkId
+from config.errors import FieldError
 from config.model import CreatedFunding, LowFunding, Network, NetworkAsset, Policy, Settings, Tenant
+from config.requirements import parse_funding
 from watcher.levels import moves_with_fee, write_levels
 from watcher.model import HoldingStatus
 from watcher.policy import find_refusal

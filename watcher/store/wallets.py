@@ -17,7 +17,7 @@ WATCHING_CHANNEL = "watching"
 
 async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> RowMapping | None:
     """The wallet's row, locked; a tombstone too. Two first registrations of one id wait for each other here."""
-    key = func.hashtextextended(f"{tenant}\x00{wallet_id}", 0)
+    key = func.hashtextextended(f"{tenant}/{wallet_id}", 0)
     await conn.execute(select(func.pg_advisory_xact_lock(key)))
     query = select(wallet).where(wallet.c.tenant == tenant, wallet.c.id == wallet_id).with_for_update()
     return (await conn.execute(query)).mappings().one_or_none()

@@ -30,7 +30,7 @@ ADDRESS = "0xB00F0759DbeeF5E543Cc3E3B07A6442F5f3928a2"
 ETH_HOLDING = Holding(EVM, NATIVE, ADDRESS)
 
 
-@dataclass(slots=True)
+@dataclass
 class World:
     """Drives the loops one step at a time."""
 

@@ -1,0 +1,174 @@
+"""From the file's shape to `Settings`: what only makes sense together is judged here, and every fault is kept."""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from chains.model import NetworkId
+from config.catalogue import build_network
+from config.errors import FieldError
+from config.model import Level, Network, Policy, Settings, Tenant
+from config.requirements import MOST_TRANSACTIONS, parse_funding
+from config.schema import EndpointEntry, File, PolicyEntry, TenantEntry, find_path
+from notifier.model import Endpoint
+
+_STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", re.ASCII)
+SECRET_BYTES: Final = range(24, 65)
+"""What Standard Webhooks asks of a signing secret."""
+
+
+def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings | None:
+    """Settings, or None with faults in `errors`. Relative paths are relative to `base`."""
+    built = [build_network(name, entry, errors) for name, entry in file.networks.items()]
+    networks = {n.id: n for n in built if n is not None}
+    if not file.networks:
+        errors.append(FieldError("/networks", "required", "names no network"))
+    policies = {name: _build_policy(name, entry, networks, errors) for name, entry in file.policies.items()}
+    tenants = {
+        name: _build_tenant(name, entry, policies, networks, base=base, errors=errors)
+        for name, entry in file.tenants.items()
+    }
+    if not file.tenants:
+        errors.append(FieldError("/tenants", "required", "names no tenant; a sole one may be called default"))
+    host, _, port = file.listen.rpartition(":")
+    url = _read_secret(file.database.url, file.database.url_file, "/database/url", base, errors)
+    if errors:
+        return None
+    return Settings(
+        networks=networks,
+        tenants=tenants,
+        data_dir=find_path(file.data_dir, base),
+        database_url=url,
+        listen_host=host.strip("[]"),
+        listen_port=int(port),
+        stripe_api_base=file.stripe.api_base.rstrip("/"),
+        stripe_version=file.stripe.version,
+        allow_private_receivers=file.allow_private_receivers,
+        console=file.console,
+        log_level=file.log_level,
+        poll_seconds=file.stripe.poll_seconds,
+    )
+
+
+def _build_policy(
+    name: str, entry: PolicyEntry, networks: dict[NetworkId, Network], errors: list[FieldError]
+) -> Policy:
+    pointer = f"/policies/{name}"
+    ids = []
+    for i, network_name in enumerate(entry.networks):
+        found = next((n for n in networks.values() if network_name in (n.name, n.id)), None)
+        if found is None:
+            message = f"names {network_name}, which is not under [networks]"
+            errors.append(FieldError(f"{pointer}/networks/{i}", "unknown_network", message))
+        else:
+            ids.append(found.id)
+    funding = parse_funding(entry.funding, networks, pointer=f"{pointer}/funding")
+    errors += funding.errors
+    count = entry.gas_buffer.get("transactions")
+    if set(entry.gas_buffer) != {"transactions"} or type(count) is not int or not 0 <= count <= MOST_TRANSACTIONS:
+        message = "must be { transactions = n }; a fixed amount stands in a funding entry, as its gas_buffer"
+        errors.append(FieldError(f"{pointer}/gas_buffer", "not_a_level", message))
+        count = 0
+    content = json.dumps(entry.model_dump(), sort_keys=True, default=str)
+    return Policy(
+        name=name,
+        version=hashlib.sha256(content.encode()).hexdigest()[:12],
+        networks=tuple(ids),
+        low=funding.low,
+        created=funding.created,
+        gas_buffer=Level(transactions=count),
+        hysteresis_percent=entry.hysteresis_percent,
+        cooldown_seconds=entry.cooldown_seconds,
+        expires_seconds=entry.expires_seconds,
+        settle_seconds=entry.settle_seconds,
+    )
+
+
+def _build_tenant(
+    name: str,
+    entry: TenantEntry,
+    policies: dict[str, Policy],
+    networks: dict[NetworkId, Network],
+    *,
+    base: Path,
+    errors: list[FieldError],
+) -> Tenant:
+    pointer = f"/tenants/{name}"
+    where = f"{pointer}/stripe_secret_key"
+    key = _read_secret(entry.stripe_secret_key, entry.stripe_secret_key_file, where, base, errors)
+    if key is not None:
+        _check_mode(key, networks, where, errors)
+    hooks = [s.get_secret_value() for s in entry.stripe_webhook_secrets]
+    file = _read_secret(None, entry.stripe_webhook_secret_file, f"{pointer}/stripe_webhook_secret", base, errors)
+    endpoints = [_build_endpoint(e, f"{pointer}/endpoints/{i}", base, errors) for i, e in enumerate(entry.endpoints)]
+    ids = [e.id for e in entry.endpoints]
+    twice = sorted({i for i in ids if ids.count(i) > 1})
+    errors += [FieldError(f"{pointer}/endpoints", "repeated", f"has the id {i} more than once") for i in twice]
+    return Tenant(
+        id=name,
+        stripe_secret_key=key,
+        stripe_webhook_secrets=tuple(hooks + ([file] if file else [])),
+        endpoints=tuple(endpoints),
+        policies=policies,
+    )
+
+
+def _check_mode(key: str, networks: dict[NetworkId, Network], pointer: str, errors: list[FieldError]) -> None:
+    """Test money never asks for real coins, nor real money for test coins."""
+    match = _STRIPE_KEY.fullmatch(key)
+    if match is None:
+        errors.append(FieldError(pointer, "bad_key", "must be a Stripe secret key: sk_test_…, sk_live_…, rk_…"))
+        return
+    live = match[2] == "live"
+    wrong = [n.name for n in networks.values() if n.test is live]
+    if wrong:
+        kind, other = ("a live key", "test") if live else ("a test key", "real")
+        message = f"is {kind}, but these are {other} networks: {', '.join(wrong)}"
+        errors.append(FieldError(pointer, "mode_mismatch", message))
+
+
+def _build_endpoint(entry: EndpointEntry, pointer: str, base: Path, errors: list[FieldError]) -> Endpoint:
+    secret = _read_secret(entry.secret, entry.secret_file, f"{pointer}/secret", base, errors)
+    if entry.secret is None and entry.secret_file is None:
+        errors.append(FieldError(f"{pointer}/secret", "required", "is missing: whsec_ and 24 to 64 bytes in base64"))
+    secrets = ([secret] if secret else []) + [s.get_secret_value() for s in entry.old_secrets]
+    if not all(_is_signing_secret(value) for value in secrets):
+        errors.append(FieldError(f"{pointer}/secret", "bad_secret", "must be whsec_ and 24 to 64 bytes in base64"))
+    return Endpoint(
+        id=entry.id,
+        url=entry.url,
+        secrets=tuple(secrets),
+        events=tuple(entry.events),
+        include_links=entry.include_links,
+        enabled=entry.enabled,
+    )
+
+
+def _is_signing_secret(value: str) -> bool:
+    try:
+        return value.startswith("whsec_") and len(base64.b64decode(value[6:], validate=True)) in SECRET_BYTES
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _read_secret(
+    value: SecretStr | None, file: str | None, pointer: str, base: Path, errors: list[FieldError]
+) -> str | None:
+    """A secret given as it is, or by the file that holds it."""
+    if value is not None and file is not None:
+        errors.append(
+            FieldError(pointer, "given_twice", f"is given twice, here and as {pointer.rpartition('/')[2]}_file")
+        )
+    if file is None:
+        return None if value is None else value.get_secret_value()
+    try:
+        return find_path(file, base).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        errors.append(FieldError(f"{pointer}_file", "unreadable", f"can't be read: {type(error).__name__}"))
+        return None

@@ -1,0 +1,117 @@
+"""The shipped catalogue, joined with what the operator says of a network."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from chains.addresses import parse_address
+from chains.amounts import parse_amount
+from chains.errors import BadAddress
+from chains.model import NATIVE, Asset, Family, NetworkId
+from config.errors import FieldError
+from config.model import Network, NetworkAsset, OnrampAsset
+from config.schema import AssetEntry, AssetLimits, CatalogueEntry, NetworkEntry, StripeNames
+
+
+@cache
+def read_catalogue() -> dict[str, CatalogueEntry]:
+    """Every known network by its name."""
+    raw = tomllib.loads((files("config") / "catalogue.toml").read_text())
+    return {name: CatalogueEntry.model_validate(entry) for name, entry in raw.items()}
+
+
+def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> Network | None:
+    """A network ready for use; faults are added to `errors`."""
+    pointer = f"/networks/{name}"
+    known = read_catalogue().get(name)
+    if known is None:
+        names = ", ".join(sorted(read_catalogue()))
+        errors.append(FieldError(pointer, "unknown_network", f"is not in the catalogue, which has {names}"))
+        return None
+    family = Family(known.family)
+    network_id = NetworkId(known.id)
+    _check_urls(entry, pointer, errors)
+    strange = entry.limits.keys() - {a.symbol for a in (*known.assets, *entry.assets)}
+    errors += [FieldError(f"{pointer}/limits/{s}", "unknown_asset", f"is not an asset of {name}") for s in strange]
+    for i, own in enumerate(entry.assets):
+        if own.reference is None:
+            message = "names the token's contract or mint"
+            errors.append(FieldError(f"{pointer}/assets/{i}/reference", "required", message))
+    built = [
+        _build_asset(asset, entry.limits.get(asset.symbol), network_id, pointer=pointer, errors=errors)
+        for asset in (*known.assets, *entry.assets)
+    ]
+    assets = tuple(asset for asset in built if asset is not None)
+    _check_unique(assets, f"{pointer}/assets", errors)
+    return Network(
+        id=network_id,
+        name=name,
+        family=family,
+        test=known.test,
+        chain_id=known.chain_id,
+        genesis_hash=known.genesis_hash,
+        http_urls=tuple(u.get_secret_value() for u in entry.http),
+        ws_urls=tuple(u.get_secret_value() for u in entry.ws),
+        assets=assets,
+        typical_gas=entry.typical_gas or known.typical_gas,
+        open_confirmations=entry.open_confirmations,
+        close_confirmations=entry.close_confirmations or known.close,
+        poll_seconds=entry.poll_seconds or known.poll_seconds,
+        stale_seconds=entry.stale_seconds or known.stale_seconds,
+        max_head_age_seconds=known.max_head_age_seconds,
+    )
+
+
+def _check_urls(entry: NetworkEntry, pointer: str, errors: list[FieldError]) -> None:
+    for field, urls, schemes in (("http", entry.http, ("http://", "https://")), ("ws", entry.ws, ("ws://", "wss://"))):
+        for i, url in enumerate(urls):
+            if not url.get_secret_value().startswith(schemes):
+                message = f"must be a URL that begins with {' or '.join(schemes)}"
+                errors.append(FieldError(f"{pointer}/{field}/{i}", "bad_url", message))
+
+
+def _check_unique(assets: tuple[NetworkAsset, ...], pointer: str, errors: list[FieldError]) -> None:
+    for key in ("symbol", "reference"):
+        values = [getattr(a.asset, key) for a in assets]
+        twice = sorted({v for v in values if values.count(v) > 1})
+        errors += [FieldError(pointer, "repeated", f"has the {key} {value} more than once") for value in twice]
+
+
+def _build_asset(
+    entry: AssetEntry, limits: AssetLimits | None, network: NetworkId, *, pointer: str, errors: list[FieldError]
+) -> NetworkAsset | None:
+    reference = NATIVE
+    if entry.reference is not None:
+        try:
+            reference = parse_address(Family(network.partition(":")[0]), entry.reference, allow_off_curve=True)
+        except BadAddress as error:
+            errors.append(FieldError(f"{pointer}/assets/{entry.symbol}/reference", error.code, str(error)))
+            return None
+    own, where = limits or AssetLimits(), f"{pointer}/limits/{entry.symbol}"
+    minimum = _parse(own.minimum or entry.minimum, entry, f"{where}/minimum", errors)
+    maximum = _parse(own.maximum or entry.maximum, entry, f"{where}/maximum", errors)
+    asset = Asset(network, reference, entry.symbol, entry.decimals)
+    onramp = None if entry.stripe is None else _build_onramp(entry.stripe, entry.decimals)
+    return NetworkAsset(asset, onramp, minimum=minimum or 0, maximum=maximum)
+
+
+def _build_onramp(names: StripeNames, decimals: int) -> OnrampAsset:
+    return OnrampAsset(
+        currency=names.currency,
+        network=names.network,
+        wallet_key=names.wallet_key or names.network,
+        decimals=min(names.decimals, decimals),
+        sold_us="us" in names.sold,
+        sold_eu="eu" in names.sold,
+    )
+
+
+def _parse(value: Any, entry: AssetEntry, pointer: str, errors: list[FieldError]) -> int | None:
+    if value is None:
+        return None
+    try:
+        return parse_amount(value, entry.decimals)
+    except ValueError as error:
+        errors.append(FieldError(pointer, "not_a_decimal", str(error)))
+        return None
