@@ -74,36 +74,36 @@ class Supervisor:
         while True:
             self._began[name] = self._monotonic()
             await self._run_once(name, coroutine_function)
-            if _is_cancelled():  # what it was stopped with may have been overtaken by an error on the way out
-                raise asyncio.CancelledError
             self._metrics.crashes.labels(name).inc()
             crashes = self._crashes[name] = self._crashes_in_a_row(name) + 1
             pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(crashes - 1, 16))
             await self._sleep(pause / 2 + pause / 2 * self._jitter())
 
     async def _run_once(self, name: str, coroutine_function: Start) -> None:
+        # in a task of its own: being cancelled means "stop" only when it comes from outside
+        running = asyncio.create_task(_call(coroutine_function), name=f"{name} (running)")
         try:
-            await coroutine_function()
+            await asyncio.wait([running])
         except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            log.warning("task.ended", task=name, kind="CancelledError")
-        except Exception as error:  # any crash is caught here and nowhere else: said, counted, started again
-            log.exception("task.crashed", task=name, kind=_kinds(error))
-        else:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            raise
+        if running.cancelled() or running.exception() is None:
             log.warning("task.ended", task=name)
+            return
+        error = running.exception()
+        log.error("task.crashed", task=name, kind=_kinds(error), exc_info=error)
 
     def _crashes_in_a_row(self, name: str) -> int:
         healthy = self._monotonic() - self._began[name] > HEALTHY_SECONDS
         return 0 if healthy else self._crashes.get(name, 0)
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _call(coroutine_function: Start) -> None:
+    await coroutine_function()
 
 
-def _kinds(error: BaseException) -> str:
+def _kinds(error: BaseException | None) -> str:
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(_kinds(inner) for inner in error.exceptions)
     return type(error).__name__

@@ -1,6 +1,7 @@
 """Tasks that must not die silently."""
 
 import asyncio
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry
 
@@ -84,6 +85,13 @@ async def test_a_task_that_returns_or_cancels_itself_is_started_again() -> None:
             return
         if runs == 2:
             raise asyncio.CancelledError
+        if runs == 3:  # as a TaskGroup of Python 3.11 may do: it cancels its parent and forgets to take that back
+            current = asyncio.current_task()
+            assert current is not None
+            current.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            raise RuntimeError("broken")
         settled.set()
         await asyncio.Event().wait()
 
@@ -107,3 +115,22 @@ async def test_stop_ends_a_task_that_fails_on_its_way_out() -> None:
     supervisor.start("clumsy", clumsy)
     await asyncio.wait_for(started.wait(), 5)
     await asyncio.wait_for(supervisor.stop(), 5)
+
+
+async def test_a_loop_that_ends_ends_supervision() -> None:
+    """Being cancelled from outside, as `asyncio.run` does at its end, stops both the task and its supervision."""
+    supervisor = _supervisor([], [0.0])
+    started = asyncio.Event()
+
+    async def steady() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    supervisor.start("steady", steady)
+    await asyncio.wait_for(started.wait(), 5)
+    ours = asyncio.all_tasks() - before
+    for task in ours:
+        task.cancel()
+    await asyncio.wait_for(asyncio.gather(*ours, return_exceptions=True), 5)
+    assert asyncio.all_tasks() == before
