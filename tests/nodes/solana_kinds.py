@@ -1,0 +1,39 @@
+"""Which tests run on which kind of Solana node, and one real validator for a whole test run."""
+
+import atexit
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Final
+
+import pytest
+
+from tests.nodes.solana import SolanaNode
+from tests.nodes.solana_process import NO_VALIDATOR, Ability, Kind, SolanaProcess, can, find_validator
+
+EVERY_KIND: Final = tuple(Kind)
+"""For `@pytest.mark.parametrize("kind", EVERY_KIND)`: acceptance tests run on both."""
+
+
+@asynccontextmanager
+async def node_for(request: pytest.FixtureRequest, kind: Kind, *needs: Ability) -> AsyncIterator[SolanaNode]:
+    """A node for one test: Surfpool of its own, or the run's real validator. Skips, by name, what a kind cannot do.
+
+    The marker `needs_cheats` counts as the need `Ability.CHEATS`.
+    """
+    wanted = [*needs, *([Ability.CHEATS] if request.node.get_closest_marker("needs_cheats") else [])]
+    for ability in wanted:
+        if not can(kind, ability):
+            pytest.skip(f"{request.node.name} needs a node that {ability.value}; {kind} is none")
+    if kind is Kind.VALIDATOR and find_validator() is None:
+        pytest.skip(f"{request.node.name} was not run on a real validator: {NO_VALIDATOR}")
+    async with SolanaNode(_validator() if kind is Kind.VALIDATOR else None) as node:
+        yield node
+
+
+@cache
+def _validator() -> SolanaProcess:
+    process = SolanaProcess(Kind.VALIDATOR)
+    process.start()
+    atexit.register(process.remove)
+    return process
