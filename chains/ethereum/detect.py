@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import structlog
 
@@ -13,6 +14,7 @@ from chains.ethereum.dirty import Touched
 from chains.ethereum.planted.code import runtime
 from chains.ethereum.reader import PLANTED_AT
 from chains.ethereum.registry import Registry
+from chains.ethereum.together import together
 from chains.model import NATIVE, Asset
 from chains.rpc import Endpoint, RpcClient
 from chains.rpc_answer import Null, Verdict
@@ -33,7 +35,7 @@ _CODES_A_BATCH: Final = 100
 
 
 class Detector:
-    """Fills `Touched` for one block, and keeps the registry's knowledge of code up to date."""
+    """Finds what one block touched, and keeps the registry's knowledge of code up to date."""
 
     def __init__(
         self,
@@ -66,18 +68,24 @@ class Detector:
     async def touched(self, endpoint: Endpoint, block_hash: str) -> Touched:
         """What a block touched. Raises `BlockGone` or `Unavailable`."""
         found = Touched()
-        block = await self._rpc.call("eth_getBlockByHash", [block_hash, True], null=Null.BEHIND, endpoint=endpoint)
+        reads = (
+            partial(self._read_block, endpoint, block_hash, found),
+            partial(self._read_logs, endpoint, block_hash, found),
+            partial(self._read_traces, endpoint, block_hash, found),
+        )
         try:
-            dirty.from_block(self._registry, block, found)
-            await self._find_authorities(endpoint, block, block_hash, found)
-            await self._read_logs(endpoint, block_hash, found)
-            traced = await self._read_traces(endpoint, block_hash, found)
+            await together(reads, at_once=len(reads))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise Unavailable(f"{endpoint.host} gave a malformed block") from error
-        await self.learn_codes(endpoint, found.doubtful, block_hash)
-        if not traced and self._reread_contracts:
-            found.keys |= self._registry.contract_keys()
+        for index in found.doubtful:
+            key = self._registry.key(index, 0)
+            if key is not None:
+                found.keys.add(key)
         return found
+
+    def suspects(self, found: Touched) -> set[int]:
+        """Keys to read beside what was found: of accounts with code, where not everything could be traced."""
+        return set() if found.traced or not self._reread_contracts else self._registry.contract_keys()
 
     async def learn_codes(self, endpoint: Endpoint, indexes: Collection[int], block_hash: str) -> None:
         """Note which of these addresses have code."""
@@ -118,14 +126,13 @@ class Detector:
                 flags.append(len(data(answer)) > 0)
         return flags
 
-    async def _find_authorities(
-        self, endpoint: Endpoint, block: Mapping[str, Any], block_hash: str, found: Touched
-    ) -> None:
+    async def _read_block(self, endpoint: Endpoint, block_hash: str, found: Touched) -> None:
+        block = await self._rpc.call("eth_getBlockByHash", [block_hash, True], null=Null.BEHIND, endpoint=endpoint)
+        dirty.from_block(self._registry, block, found)
         listed = delegations.authorizations(block["transactions"])
         requests = [delegations.recovery_request(item, block_hash) for item in listed]
         for start in range(0, len(requests), _CODES_A_BATCH):
-            answers = await self._rpc.batch(requests[start : start + _CODES_A_BATCH], endpoint=endpoint)
-            for answer in answers:
+            for answer in await self._rpc.batch(requests[start : start + _CODES_A_BATCH], endpoint=endpoint):
                 if isinstance(answer, RpcError):
                     raise answer
                 digits = delegations.authority(answer)
@@ -149,15 +156,14 @@ class Detector:
             return
         dirty.from_logs(self._registry, logs, self._tokens, self._sweep_on, found)
 
-    async def _read_traces(self, endpoint: Endpoint, block_hash: str, found: Touched) -> bool:
-        """True when every transaction of the block could be traced."""
+    async def _read_traces(self, endpoint: Endpoint, block_hash: str, found: Touched) -> None:
         if not self._trace or self._clock() < self._no_trace_until.get(endpoint.host, 0.0):
-            return False
+            return
         try:
             traces = await self._rpc.call("debug_traceBlockByHash", [block_hash, _TRACER], endpoint=endpoint)
         except Unavailable as error:
             refused = isinstance(error, RpcError) and classify(error.code, error.text) is not Verdict.BUSY
             self._no_trace_until[endpoint.host] = self._clock() + (_REMEMBERED if refused else _BUSY_PAUSE)
             log.info("trace.refused", host=endpoint.host, reason=str(error))
-            return False
-        return isinstance(traces, list) and dirty.from_traces(self._registry, traces, found)
+            return
+        found.traced = isinstance(traces, list) and dirty.from_traces(self._registry, traces, found)

@@ -1,7 +1,8 @@
 """Which watched holdings a block may have changed. Pure: a block's parts in, keys out.
 
-An account without code can lose coins only as a transaction's sender, so what each scheme misses is known:
-see docs/architecture.md, "Which holdings are dirty".
+An account without code can lose coins only as a transaction's sender. Coins that contracts move are in no
+transaction and no event: they are seen in traces, or by reading every account with code at each block. An account
+without code may receive such coins unseen until its turn in the rotating slice: it can only be better off.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ class Touched:
     keys: set[int] = field(default_factory=set)
     doubtful: set[int] = field(default_factory=set)
     """Indexes of addresses whose code may have changed."""
+    traced: bool = False
+    """Every transaction was traced: accounts with code need not be read on suspicion."""
 
 
 def from_block(registry: Registry, block: Mapping[str, Any], touched: Touched) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,7 +12,9 @@ import structlog
 from chains.errors import BlockGone, Unavailable
 from chains.ethereum.answers import Header, header
 from chains.ethereum.detect import Detector
+from chains.ethereum.dirty import Touched
 from chains.ethereum.registry import Registry
+from chains.ethereum.together import together
 from chains.ethereum.walker import Ring, Seen, Walk, walk
 from chains.model import BlockRef, Holding, Step
 from chains.rpc import Endpoint, RpcClient
@@ -21,6 +24,9 @@ log = structlog.get_logger()
 
 _CHECK_SECONDS: Final = 3600.0
 """Between two questions for the chain id."""
+
+_BLOCKS_AT_ONCE: Final = 8
+"""Blocks looked into at once, so that networks of four blocks a second are kept up with."""
 
 _LOWER_LOOKS: Final = 3
 """Looks that must agree before a head that only went back is believed: behind a load balancer one node lags."""
@@ -133,9 +139,8 @@ class Follower:
         if not (way.new or way.orphaned or self._pending or unknown or self._first):
             return None
         turn = self._registry.slice(self._slice_size)
-        await self._detector.learn_codes(endpoint, unknown.union(turn), head.hash)
+        touched = await self._touched(endpoint, way, head, unknown.union(turn))
         self._unknown_code -= unknown
-        touched = await self._touched(endpoint, way)
         self._move(way, touched)
         return self._step(head, turn)
 
@@ -156,11 +161,24 @@ class Follower:
 
         return await walk(self._ring, head, parent_of, still_canonical)
 
-    async def _touched(self, endpoint: Endpoint, way: Walk) -> list[set[int]]:
-        """What each new block touched. First steps and gaps touch everything."""
-        if way.gap or self._ring.tip is None:
+    async def _touched(self, endpoint: Endpoint, way: Walk, head: Header, in_doubt: set[int]) -> list[set[int]]:
+        """What each new block touched. First steps and gaps touch everything.
+
+        Codes are read at the head, once: who had code before or has it now is suspect for the whole way.
+        """
+        everything = way.gap or self._ring.tip is None
+        found = [] if everything else await self._detect(endpoint, way)
+        suspects = [self._detector.suspects(block) for block in found]
+        await self._detector.learn_codes(endpoint, in_doubt.union(*(block.doubtful for block in found)), head.hash)
+        if everything:
             return [self._registry.all_keys()]
-        return [(await self._detector.touched(endpoint, block.hash)).keys for block in way.new]
+        return [
+            block.keys | before | self._detector.suspects(block) for block, before in zip(found, suspects, strict=True)
+        ]
+
+    async def _detect(self, endpoint: Endpoint, way: Walk) -> list[Touched]:
+        reads = [partial(self._detector.touched, endpoint, block.hash) for block in way.new]
+        return await together(reads, at_once=_BLOCKS_AT_ONCE)
 
     def _move(self, way: Walk, touched: Sequence[set[int]]) -> None:
         """Take the walk over into the ring, and everything it touched into what is pending."""

@@ -94,7 +94,7 @@ async def walk(
     block = head
     while block.hash not in ring:
         new.append(block)
-        if len(new) > WINDOW or block.number <= oldest or head.number - tip.ref.number > WINDOW:
+        if block.number <= oldest or head.number - tip.ref.number > WINDOW:
             return Walk((head,), await _orphans(ring, still_canonical), gap=True)
         block = _checked(block, await parent_of(block))
     return Walk(tuple(reversed(new)), ring.above(block.hash), gap=False)

@@ -1,6 +1,7 @@
 """Receipts and settled balances on a real node: only what is deep enough, only what really arrived."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,20 @@ async def test_payments_without_traces(to: str, amount: int) -> None:
         receipt = await chain.find_receipt(hash_, coin(WALLET))
     assert receipt is not None
     assert receipt.amount == amount
+
+
+@pytest.mark.parametrize("place", [{"status": "0x0"}, {"blockHash": "0x" + "99" * 32}, {"blockHash": None}])
+async def test_failed_lost_and_pending_ones_brought_nothing(place: dict[str, Any]) -> None:
+    """A receipt counts only of a successful transaction in a block of the canonical chain."""
+    async with ScriptedEthereum() as node, chain_on(node.url) as chain:
+        block = node.mine({WALLET: 70})
+        good = {"blockHash": block.hash, "blockNumber": hex(block.number), "status": "0x1", "logs": []}
+        node.fixed["eth_getTransactionReceipt"] = {**good, **place}
+        sent = {"hash": "0x" + "aa" * 32, "from": "0x" + "bb" * 20, "to": WALLET, "value": hex(70)}
+        node.fixed["eth_getTransactionByHash"] = sent
+        assert await chain.find_receipt("0x" + "aa" * 32, coin(WALLET)) is None
+        node.fixed["eth_getTransactionReceipt"] = good
+        assert await chain.find_receipt("0x" + "aa" * 32, coin(WALLET)) is not None
 
 
 async def test_coins_that_come_back_to_their_sender(anvil: Anvil) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from chains.errors import Unavailable
+from chains.errors import Unavailable, WrongNetwork
 from chains.ethereum.dirty import TRANSFER
 from chains.model import BlockRef, Holding
 from tests.contract.chain_contract import step_where
 from tests.integration.ethereum.conftest import chain_on, coin, token, token_asset
 from tests.nodes.anvil import Anvil
-from tests.nodes.scripted_ethereum import GENESIS_TIME, Refused, ScriptedEthereum, make_hash
+from tests.nodes.scripted_ethereum import GENESIS_TIME, MINER, Fault, Refused, ScriptedEthereum, make_hash
 
 A, B, C = (f"0x{number:040x}" for number in (0xA1, 0xB2, 0xC3))
 CONTRACT = "0x" + "70" * 20
@@ -241,3 +241,50 @@ async def test_watching_during_a_step_is_not_lost(node: ScriptedEthereum) -> Non
         await anext(steps)
         chain.watch([coin(A), coin(B)])
         assert (await anext(steps)).dirty == {coin(A), coin(B)}
+
+
+async def test_what_was_read_at_a_lost_block_is_read_again(node: ScriptedEthereum) -> None:
+    """A holding first watched, and read, at a block that is then lost is dirty at the new head."""
+    async with chain_on(node.url) as chain, aclosing(chain.follow(ref(node))) as steps:
+        await anext(steps)
+        node.mine({A: 1}, transactions=[transaction(C, A)])
+        await anext(steps)
+        chain.watch([coin(A)])
+        assert (await anext(steps)).dirty == {coin(A)}
+        node.drop(1)
+        node.mine(fork="f")
+        assert (await anext(steps)).dirty == {coin(A)}
+
+
+async def test_the_miner_is_dirty(node: ScriptedEthereum) -> None:
+    """Whoever is paid for a block is in no transaction, and is dirty at it."""
+    async with chain_on(node.url) as chain, aclosing(chain.follow(ref(node))) as steps:
+        chain.watch([coin(MINER), coin(A)])
+        await anext(steps)
+        node.mine()
+        assert (await anext(steps)).dirty == {coin(MINER)}
+
+
+async def test_the_chain_id_is_asked_again_every_hour(node: ScriptedEthereum) -> None:
+    """An endpoint that turns into another chain is found within the hour, while nothing fails."""
+    seconds = iter(range(0, 10**9, 600))
+    async with chain_on(node.url, clock=lambda: float(next(seconds))) as chain, aclosing(chain.follow(None)) as steps:
+        await anext(steps)
+        node.chain_id = 1
+        with pytest.raises(WrongNetwork):
+            await anext(steps)
+
+
+async def test_a_failure_amid_many_blocks_loses_nothing(node: ScriptedEthereum) -> None:
+    """One block of thirty that can't be read at first delays the step; it still has everything the blocks touched."""
+    async with chain_on(node.url, timeout_seconds=1) as chain, aclosing(chain.follow(ref(node))) as steps:
+        chain.watch([coin(A), coin(B)])
+        await anext(steps)
+        node.mine({A: 1}, transactions=[transaction(C, A)])
+        for _ in range(29):
+            node.mine()
+        node.fault_on = lambda method: method == "eth_getLogs"
+        node.faults.extend([Fault.HTML] * 3)
+        step = await anext(steps)
+    assert step.dirty == {coin(A)}
+    assert step.block.number == node.head.number
