@@ -1,0 +1,1 @@
+"""The HTTP edge: bytes in, problems or answers out."""

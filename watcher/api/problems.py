@@ -1,0 +1,124 @@
+"""What an answer looks like when something is wrong: RFC 9457 problems, with every fault at once."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from config.errors import FieldError
+from watcher.registration import AddressIsSet
+from watcher.store.errors import StoreUnavailable
+from watcher.wallet_plan import Refused
+
+log = structlog.get_logger()
+
+TYPE_BASE: Final = "https://topup-watcher.dev/problems/"
+RETRY_SECONDS: Final = 5
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Problem(Exception):
+    """An answer other than the one that was asked for."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`code` is machine-readable; `detail` is a sentence for people."""
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+def invalid(errors: Sequence[FieldError]) -> Problem:
+    """422 with each field's fault."""
+    return Problem(422, "invalid_request", "Some fields can't be accepted", errors=errors)
+
+
+def not_found() -> Problem:
+    """404: the same whether it never was, is gone, or is another tenant's."""
+    return Problem(404, "not_found", "There is no such thing here")
+
+
+def make_answer(problem: Problem, request_id: str) -> web.Response:
+    """The problem as a response."""
+    body: dict[str, Any] = {
+        "type": TYPE_BASE + problem.code.replace("_", "-"),
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "request_id": request_id,
+    }
+    if problem.errors:
+        body["errors"] = [{"field": e.field, "code": e.code, "message": e.message} for e in problem.errors]
+    return web.Response(
+        body=json.dumps(body).encode(),
+        status=problem.status,
+        content_type="application/problem+json",
+        headers=problem.headers,
+    )
+
+
+def translate(error: Exception) -> Problem | None:
+    """An expected error as a problem; None for what should not happen."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, Refused):
+        return invalid(error.errors)
+    if isinstance(error, AddressIsSet):
+        faults = [
+            FieldError(f"/addresses/{n}", "address_is_set", "is set; it changes by replace") for n in error.networks
+        ]
+        return Problem(409, "address_is_set", "An address, once set, changes only by the replace call", errors=faults)
+    if isinstance(error, StoreUnavailable):
+        retry = {"Retry-After": str(RETRY_SECONDS)}
+        return Problem(503, "store_unavailable", "The store can't be reached: nothing was changed", headers=retry)
+    if isinstance(error, web.HTTPException) and error.status >= HTTPStatus.BAD_REQUEST:
+        return _translate_http(error)
+    return None
+
+
+def _translate_http(error: web.HTTPException) -> Problem:
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    detail = "There is no such thing here" if error.status == HTTPStatus.NOT_FOUND else error.reason
+    return Problem(error.status, codes.get(error.status, "bad_request"), detail, headers=allowed)
+
+
+def make_problem_middleware(new_id: Callable[[str], str]) -> Any:
+    """Give each request an id, and make every error a problem that carries it."""
+
+    @web.middleware
+    async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = new_id("req")
+        request["request_id"] = request_id
+        try:
+            answer = await handler(request)
+        except web.HTTPException as error:
+            found = translate(error)
+            if found is None:
+                raise
+            answer = make_answer(found, request_id)
+        except Exception as error:
+            found = translate(error)
+            if found is None:
+                log.exception("request.failed", request=request_id, method=request.method)
+                found = Problem(500, "internal", "Something went wrong on our side; the log has it under request_id")
+            answer = make_answer(found, request_id)
+        answer.headers["X-Request-Id"] = request_id
+        return answer
+
+    return problems

@@ -1,0 +1,238 @@
+"""From a request to a call that a handler can trust, and from the routes to their OpenAPI document."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from config.errors import FieldError
+from config.model import Settings, Tenant
+from watcher.api.auth import Caller, find_caller
+from watcher.api.problems import Problem, invalid
+from watcher.api.strict_json import JsonNumber, read_json
+from watcher.clock import Clock
+from watcher.metrics import Metrics
+from watcher.store.database import Database
+from watcher.top_ups import Stamp
+
+ID_PATTERN: Final = r"^[A-Za-z0-9._:\-]{1,64}$"
+
+
+class Strict(BaseModel):
+    """A body or query: known fields only, no value converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What handlers work with."""
+
+    database: Database
+    settings: Settings
+    clock: Clock
+    new_id: Callable[[str], str]
+    metrics: Metrics
+    degraded: Callable[[], Sequence[str]]
+
+    def stamp(self) -> Stamp:
+        """For one transaction."""
+        return Stamp(self.clock.now(), self.new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was understood."""
+
+    deps: Deps
+    tenant: Tenant
+    caller: Caller
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+    """The model named by the route."""
+    raw: Any
+    """The body as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler gives."""
+
+    content: Mapping[str, Any] | None
+    status: int = 200
+
+
+Handle = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API."""
+
+    method: str
+    path: str
+    summary: str
+    scope: str
+    handle: Handle
+    body: type[Strict] | None = None
+    query: type[Strict] | None = None
+    media_types: tuple[str, ...] = ("application/json",)
+    statuses: tuple[int, ...] = (200,)
+    problems: tuple[int, ...] = field(default=(401, 403, 404, 422))
+
+
+def add_route(app: web.Application, deps: Deps, route: Route) -> None:
+    """Serve a route: caller, scope, path, query and body are judged in this order."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        caller = await find_caller(request, deps.database)
+        tenant = deps.settings.tenants.get(caller.tenant)
+        if tenant is None:
+            raise Problem(403, "tenant_not_configured", "The tenant of this key is not in the configuration")
+        if not caller.may(route.scope):
+            raise Problem(403, "missing_scope", f"This key lacks the scope {route.scope}")
+        query = _read_query(route, request)
+        raw = await read_json(request, media_types=route.media_types) if route.body else None
+        body = validate(route.body, raw) if route.body else None
+        call = Call(deps, tenant, caller, dict(request.match_info), query, body, raw)
+        return make_response(await route.handle(call))
+
+    app.router.add_route(route.method, route.path, serve)
+
+
+def make_response(answer: Answer) -> web.Response:
+    """JSON, or nothing."""
+    if answer.content is None:
+        return web.Response(status=answer.status)
+    body = json.dumps(answer.content, ensure_ascii=False).encode()
+    return web.Response(body=body, status=answer.status, content_type="application/json")
+
+
+def validate(model: type[Strict], raw: Any) -> Any:
+    """The model. Raises `Problem` 422 with every fault at its JSON pointer."""
+    if not isinstance(raw, dict):
+        raise invalid([FieldError("", "not_an_object", "must be a JSON object")])
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise invalid([_translate(fault) for fault in error.errors()]) from None
+
+
+def _read_query(route: Route, request: web.Request) -> Any:
+    known = route.query.model_fields if route.query else {}
+    for name in request.query:
+        if name not in known:
+            raise invalid([FieldError(f"?{name}", "unknown_field", "is not a known query parameter")])
+        if len(request.query.getall(name)) > 1:
+            raise invalid([FieldError(f"?{name}", "repeated", "stands more than once")])
+    if route.query is None:
+        return None
+    try:
+        return route.query.model_validate_strings(dict(request.query))
+    except ValidationError as error:
+        faults = [_translate(fault) for fault in error.errors()]
+        raise invalid([FieldError("?" + f.field.lstrip("/"), f.code, f.message) for f in faults]) from None
+
+
+_CODES: Final = {
+    "extra_forbidden": ("unknown_field", "is not a known field"),
+    "missing": ("required", "is missing"),
+    "string_type": ("not_a_string", "must be a string"),
+    "bool_type": ("not_a_boolean", "must be true or false"),
+    "dict_type": ("not_an_object", "must be an object"),
+    "list_type": ("not_a_list", "must be a list"),
+}
+
+
+def _translate(fault: Any) -> FieldError:
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in fault["loc"])
+    code, message = _CODES.get(fault["type"], (fault["type"], fault["msg"][0].lower() + fault["msg"][1:]))
+    if isinstance(fault.get("input"), JsonNumber):
+        code, message = "not_a_string", "must be a string; numbers with fractions are not taken"
+    return FieldError(pointer, code, message)
+
+
+def make_openapi(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
+    """OpenAPI 3.1 of the routes, generated so that it can't disagree with them."""
+    paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _describe(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "topup-watcher", "version": version},
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas,
+        },
+    }
+
+
+def _describe(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "summary": route.summary,
+        "description": f"Scope: `{route.scope}`.",
+        "parameters": [*_path_parameters(route.path), *_query_parameters(route.query)],
+        "responses": {
+            **{str(s): _answer(s) for s in route.statuses},
+            "default": {
+                "description": "A problem (RFC 9457).",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        },
+    }
+    if route.body is not None:
+        schema = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[route.body.__name__] = schema
+        reference = {"$ref": f"#/components/schemas/{route.body.__name__}"}
+        content = {media: {"schema": reference} for media in route.media_types}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _answer(status: int) -> dict[str, Any]:
+    if status == 204:  # noqa: PLR2004  no content
+        return {"description": "Done."}
+    return {"description": "The object.", "content": {"application/json": {"schema": {"type": "object"}}}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    schema = {"type": "string", "pattern": ID_PATTERN}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+
+
+def _query_parameters(query: type[Strict] | None) -> list[dict[str, Any]]:
+    if query is None:
+        return []
+    properties = query.model_json_schema()["properties"]
+    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]
+
+
+_PROBLEM: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "message"],
+                "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
