@@ -13,7 +13,6 @@ class Metrics:
         self.crashes = Counter("topup_task_crashes", "Crashes of background tasks.", ["task"], registry=registry)
         self.jobs_rescued = Counter("topup_jobs_rescued", "Jobs taken over from dead workers.", registry=registry)
         self.job_faults = Counter("topup_job_faults", "Unexpected faults of jobs.", ["task"], registry=registry)
-        self.store_restarts = Counter("topup_store_restarts", "Restarts of the embedded store.", registry=registry)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

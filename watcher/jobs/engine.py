@@ -22,7 +22,7 @@ HEARTBEAT_SECONDS: Final = 1.0
 RESCUE_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 1.0
 """New jobs are announced at once; this is for those whose time has come, and for announcements that were lost."""
-GRACE_SECONDS: Final = 5.0
+GRACE_SECONDS: Final = 3.0
 """How long running jobs may finish when the daemon stops; what has not is handed back."""
 POOL_SECONDS: Final = 5.0
 

@@ -51,6 +51,10 @@ def _mode(path: Path | str) -> int:
     return Path(path).stat().st_mode & 0o777
 
 
+def _owner(pid: int | None) -> int:
+    return Path(f"/proc/{pid}").stat().st_uid
+
+
 def _exists(path: str) -> bool:
     return Path(path).exists()
 
@@ -126,15 +130,19 @@ async def test_half_made_directories_are_made_anew(data_dir: Path) -> None:
 
 async def test_a_process_id_that_belongs_to_somebody_else_is_not_believed(data_dir: Path) -> None:
     """After a crash of the machine the id in the pid file may be anybody's: the server starts all the same."""
-    async with EmbeddedPostgres(data_dir) as server:
-        pid = server.find_pid()
-        assert pid is not None
-        content = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
-    content[0] = str(os.getpid())
     path = data_dir / "postgres" / "postmaster.pid"
-    path.write_text("\n".join(content) + "\n")
     async with EmbeddedPostgres(data_dir) as server:
-        assert await _answers(server.url)
+        lines = path.read_text().splitlines(keepends=True)
+        owner = _owner(server.find_pid())
+    stranger = await asyncio.create_subprocess_exec("sleep", "60", user=owner)
+    path.write_text("".join([f"{stranger.pid}\n", *lines[1:]]))
+    try:
+        async with EmbeddedPostgres(data_dir) as server:
+            assert await _answers(server.url)
+        assert stranger.returncode is None
+    finally:
+        stranger.kill()
+        await stranger.wait()
 
 
 async def test_a_long_path_gets_a_short_socket(data_dir: Path) -> None:

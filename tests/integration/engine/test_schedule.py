@@ -53,15 +53,17 @@ async def test_slots_missed_while_nobody_ran_are_made_up_once(database: Database
 
 
 async def test_a_clock_that_is_set_back_silences_nothing(database: Database) -> None:
-    """After the machine's clock ran a day ahead and was set back, the next tick is due as ever."""
+    """When the machine's clock is set back into slots that were recorded, ticks pause for a minute or so, no longer."""
     clock = _Clock(datetime(2026, 1, 2, tzinfo=UTC))
     tick = Tick("look", 10)
     schedule = Schedule(database, [tick], clock=clock)
-    assert await schedule.tick(tick)
-    clock.time += timedelta(days=1)
-    assert await schedule.tick(tick)
-    clock.time -= timedelta(hours=2)
-    assert await schedule.tick(tick)
-    clock.time -= timedelta(hours=22) - timedelta(seconds=10)
-    assert await schedule.tick(tick)
-    assert not await schedule.tick(tick)
+    for _ in range(30):
+        assert await schedule.tick(tick)
+        clock.time += timedelta(seconds=10)
+    clock.time -= timedelta(seconds=280)
+    ticked = []
+    for _ in range(9):
+        clock.time += timedelta(seconds=10)
+        ticked.append(await schedule.tick(tick))
+    assert ticked.count(True) >= 2
+    assert ticked[-1]
