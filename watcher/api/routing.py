@@ -1,6 +1,7 @@
 """From a request to a call that a handler can trust, and from the routes to their OpenAPI document."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,7 @@ from watcher.metrics import Metrics
 from watcher.store.database import Database
 from watcher.top_ups import Stamp
 
+MOST_KEY_CHARACTERS: Final = 255
 ID_PATTERN: Final = r"^[A-Za-z0-9._:\-]{1,64}$"
 
 
@@ -56,6 +58,7 @@ class Call:
     """The model named by the route."""
     raw: Any
     """The body as it came."""
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,28 @@ def add_route(app: web.Application, deps: Deps, route: Route) -> None:
             raise Problem(403, "tenant_not_configured", "The tenant of this key is not in the configuration")
         if not caller.may(route.scope):
             raise Problem(403, "missing_scope", f"This key lacks the scope {route.scope}")
+        _check_ids(request)
         query = _read_query(route, request)
         raw = await read_json(request, media_types=route.media_types) if route.body else None
         body = validate(route.body, raw) if route.body else None
-        call = Call(deps, tenant, caller, dict(request.match_info), query, body, raw)
+        key = _read_idempotency_key(request)
+        call = Call(deps, tenant, caller, dict(request.match_info), query, body, raw, key)
         return make_response(await route.handle(call))
 
     app.router.add_route(route.method, route.path, serve)
+
+
+def _read_idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= MOST_KEY_CHARACTERS and key.isascii() and key.isprintable()):
+        raise invalid([FieldError("Idempotency-Key", "bad_key", "must be 1 to 255 printable ASCII characters")])
+    return key
+
+
+def _check_ids(request: web.Request) -> None:
+    for name, value in request.match_info.items():
+        if not re.fullmatch(ID_PATTERN, value):
+            raise invalid([FieldError(f"{{{name}}}", "bad_id", "must be 1 to 64 of A-Z a-z 0-9 . _ : -")])
 
 
 def make_response(answer: Answer) -> web.Response:

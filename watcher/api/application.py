@@ -1,0 +1,32 @@
+"""The HTTP application: every route in one place."""
+
+from importlib.metadata import version
+
+from aiohttp import web
+
+from watcher.api import events, top_ups, users, wallets
+from watcher.api.health import add_health_routes
+from watcher.api.later import add_later_routes
+from watcher.api.problems import make_problem_middleware
+from watcher.api.routing import Answer, Deps, add_route, make_openapi, make_response
+from watcher.api.strict_json import MOST_BYTES
+from watcher.api.webhooks_stripe import add_stripe_routes
+
+ROUTES = (*users.ROUTES, *wallets.ROUTES, *top_ups.ROUTES, *events.ROUTES)
+
+
+def create_app(deps: Deps) -> web.Application:
+    """Everything that is served."""
+    app = web.Application(middlewares=[make_problem_middleware(deps.new_id)], client_max_size=MOST_BYTES)
+    for route in ROUTES:
+        add_route(app, deps, route)
+    add_stripe_routes(app, deps)
+    add_health_routes(app, deps)
+    add_later_routes(app, deps)
+    document = make_openapi(ROUTES, version=version("topup-watcher"))
+
+    async def openapi(_: web.Request) -> web.StreamResponse:
+        return make_response(Answer(document))
+
+    app.router.add_get("/openapi.json", openapi)
+    return app

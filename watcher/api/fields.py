@@ -1,0 +1,49 @@
+"""Field types that several bodies share."""
+
+import ipaddress
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from watcher.api.routing import ID_PATTERN, Strict
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+
+
+def _check_time(text: str) -> str:
+    read_time(text)
+    return text
+
+
+def read_time(text: str) -> datetime:
+    """An aware time. Raises ValueError."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("needs an offset, such as Z")
+    return at
+
+
+def _check_ip(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+Time = Annotated[str, StringConstraints(max_length=40), AfterValidator(_check_time)]
+"""RFC 3339 with an offset."""
+IpAddress = Annotated[str, StringConstraints(max_length=45), AfterValidator(_check_ip)]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\[\]]+$")],
+        Annotated[str, StringConstraints(max_length=500)],
+    ],
+    Field(max_length=50),
+]
+"""Stripe's own limits: 50 pairs, keys of 40 characters, values of 500."""
+
+
+class Page(Strict):
+    """Query of every list."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    after: Annotated[str, StringConstraints(max_length=200)] | None = None
+    updated_after: Time | None = None

@@ -1,0 +1,32 @@
+"""What the contract names and this version does not do yet: refused by name, never ignored."""
+
+from aiohttp import web
+
+from watcher.api.auth import find_caller
+from watcher.api.problems import Problem
+from watcher.api.routing import Deps
+
+PATHS = (
+    ("POST", "/v1/users/{id}/erase"),
+    ("POST", "/v1/wallets/import"),
+    ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
+    ("POST", "/v1/transactions"),
+    ("POST", "/v1/checkouts"),
+    ("POST", "/v1/swaps"),
+    ("POST", "/v1/preflight"),
+    ("POST", "/v1/top-ups"),
+    ("POST", "/v1/top-ups/{id}/link"),
+    ("PUT", "/v1/endpoints/{id}"),
+    ("GET", "/v1/endpoints"),
+)
+
+
+def add_later_routes(app: web.Application, deps: Deps) -> None:
+    """501 for callers; strangers learn no more than elsewhere."""
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        await find_caller(request, deps.database)
+        raise Problem(501, "not_available_yet", f"{request.method} {request.path} is not available in this version")
+
+    for method, path in PATHS:
+        app.router.add_route(method, path, refuse)

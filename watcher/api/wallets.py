@@ -1,0 +1,234 @@
+"""`/v1/wallets`: what a backend registers to be watched."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from chains.amounts import format_amount
+from chains.model import BlockRef, NetworkId
+from config.errors import FieldError
+from config.model import Settings
+from watcher.api.fields import Id, IpAddress, Metadata, Page, Time, read_time
+from watcher.api.problems import invalid, not_found
+from watcher.api.routing import Answer, Call, Route, Strict, validate
+from watcher.model import HoldingStatus, worst
+from watcher.registration import register_wallet, remove_wallet
+from watcher.render import JSON, render_block, render_time
+from watcher.store.events import record_events
+from watcher.store.wallet_views import WalletView, view_wallet, view_wallets
+from watcher.store.wallets import find_wallet
+from watcher.wallet_plan import WalletSpec
+
+
+class Asks(Strict):
+    """What holds asks back."""
+
+    paused_until: Time | None = None
+
+
+class WalletBody(Strict):
+    """A wallet as its backend describes it."""
+
+    user: Id | None = None
+    addresses: Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=64)]
+    policy: Annotated[str, StringConstraints(max_length=64)] = "default"
+    funding: list[dict[str, Any]] | None = None
+    link_mode: str = "eager"
+    notify: bool = True
+    asks: Asks = Asks()
+    initial: Literal["ask", "wait_for_drop"] = "ask"
+    label: Annotated[str, StringConstraints(max_length=80)] | None = None
+    allow_off_curve: bool = False
+    customer_ip_address: IpAddress | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class WalletPatch(Strict):
+    """A JSON merge patch (RFC 7396) of a wallet: what is named changes, null removes."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class WalletPage(Page):
+    """Filters of the list."""
+
+    status: Literal["ok", "unknown", "low", "critical"] | None = None
+    network: Annotated[str, StringConstraints(max_length=64)] | None = None
+    user: Id | None = None
+
+
+async def put_wallet(call: Call) -> Answer:
+    """Create, or replace."""
+    return await _register(call, call.raw, call.body)
+
+
+async def patch_wallet(call: Call) -> Answer:
+    """Change what the patch names."""
+    async with call.deps.database.begin() as conn:
+        row = await find_wallet(conn, call.tenant.id, call.path["id"])
+    if row is None:
+        raise not_found()
+    merged = merge(row["body"], call.raw)
+    merged.pop("id", None)
+    return await _register(call, merged, validate(WalletBody, merged))
+
+
+async def get_wallet(call: Call) -> Answer:
+    """One wallet."""
+    async with call.deps.database.begin() as conn:
+        view = await view_wallet(conn, call.tenant.id, call.path["id"])
+    if view is None:
+        raise not_found()
+    return Answer(render_wallet(view, call.deps.settings))
+
+
+async def list_wallets(call: Call) -> Answer:
+    """A page of wallets, in the order of their ids."""
+    page: WalletPage = call.query
+    network = None
+    if page.network is not None:
+        found = call.deps.settings.find_network(page.network)
+        network = found.id if found else page.network
+    async with call.deps.database.begin() as conn:
+        views = await view_wallets(
+            conn,
+            call.tenant.id,
+            limit=page.limit + 1,
+            after=page.after,
+            updated_after=read_time(page.updated_after) if page.updated_after else None,
+            status=page.status,
+            network=network,
+            user=page.user,
+        )
+    shown = views[: page.limit]
+    more = shown[-1].wallet["id"] if len(views) > page.limit else None
+    data = [render_wallet(view, call.deps.settings) for view in shown]
+    return Answer({"object": "list", "data": data, "next": more})
+
+
+async def delete_wallet(call: Call) -> Answer:
+    """Stop watching, withdraw unpaid asks."""
+    stamp = call.deps.stamp()
+    async with call.deps.database.begin() as conn:
+        events = await remove_wallet(conn, call.path["id"], call.tenant, stamp)
+        if events is None:
+            raise not_found()
+        await record_events(conn, events, now=stamp.now, new_id=stamp.new_id)
+    return Answer(None, 204)
+
+
+async def _register(call: Call, raw: dict[str, Any], body: WalletBody) -> Answer:
+    if body.link_mode != "eager":
+        code = "not_available_yet" if body.link_mode == "claim" else "not_one_of"
+        raise invalid([FieldError("/link_mode", code, 'must be "eager"; "claim" is not available yet')])
+    stamp = call.deps.stamp()
+    kept = {k: v for k, v in raw.items() if k != "customer_ip_address"}
+    spec = WalletSpec(
+        id=call.path["id"],
+        addresses=body.addresses,
+        policy=body.policy,
+        funding=body.funding,
+        user=body.user,
+        label=body.label,
+        notify=body.notify,
+        initial=body.initial,
+        allow_off_curve=body.allow_off_curve,
+        asks_paused_until=read_time(body.asks.paused_until) if body.asks.paused_until else None,
+        customer_ip_address=body.customer_ip_address,
+        metadata=body.metadata,
+        body=kept,
+    )
+    async with call.deps.database.begin() as conn:
+        done = await register_wallet(conn, spec, call.tenant, call.deps.settings, stamp)
+        view = await view_wallet(conn, call.tenant.id, spec.id)
+        await record_events(conn, done.events, now=stamp.now, new_id=stamp.new_id)
+    if view is None:
+        raise not_found()
+    return Answer(render_wallet(view, call.deps.settings), 201 if done.created else 200)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def render_wallet(view: WalletView, settings: Settings) -> JSON:
+    """A wallet as the API shows it."""
+    row = view.wallet
+    names = {network.id: network.name for network in settings.networks.values()}
+    holdings = [_render_holding(h, settings) for h in view.holdings]
+    return {
+        "object": "wallet",
+        "id": row["id"],
+        "status": worst([HoldingStatus(h["status"]) for h in holdings]).value,
+        "version": row["version"],
+        "user": row["user_id"],
+        "addresses": {names.get(a["network"], a["network"]): a["address"] for a in view.addresses},
+        "policy": row["policy"],
+        "funding": row["funding"],
+        "link_mode": row["link_mode"],
+        "notify": row["notify"],
+        "asks": {"paused_until": render_time(row["asks_paused_until"])},
+        "initial": row["initial"],
+        "allow_off_curve": row["allow_off_curve"],
+        "label": row["label"],
+        "holdings": holdings,
+        "open_top_ups": view.open_top_ups,
+        "watched_since": {
+            names.get(a["network"], a["network"]): a["watched_since"] for a in view.addresses if a["watched_since"]
+        },
+        "metadata": row["metadata"],
+        "created_at": render_time(row["created_at"]),
+        "updated_at": render_time(row["updated_at"]),
+    }
+
+
+def _render_holding(row: Any, settings: Settings) -> JSON:
+    """A holding that was never read, or whose network can't be read, is unknown: its last balance is only history."""
+    network = settings.networks.get(NetworkId(row["network"]))
+    asset = network.find_asset(row["asset"]) if network else None
+    known = row["balance"] is not None and row["fresh"] is True
+    decimals = asset.asset.decimals if asset else None
+    balance = None if row["balance"] is None or decimals is None else format_amount(row["balance"], decimals)
+    at = None if row["height"] is None else render_block(BlockRef(row["height"], row["hash"], row["block_time"]))
+    return {
+        "network": network.name if network else row["network"],
+        "asset": asset.asset.symbol if asset else row["asset"],
+        "decimals": decimals,
+        "balance": balance,
+        "status": row["status"] if known else HoldingStatus.UNKNOWN.value,
+        "as_of": at,
+    }
+
+
+ROUTES = (
+    Route(
+        "PUT",
+        "/v1/wallets/{id}",
+        "Register or replace a wallet",
+        "wallets:write",
+        put_wallet,
+        body=WalletBody,
+        statuses=(200, 201),
+    ),
+    Route(
+        "PATCH",
+        "/v1/wallets/{id}",
+        "Change a wallet",
+        "wallets:write",
+        patch_wallet,
+        body=WalletPatch,
+        media_types=("application/json", "application/merge-patch+json"),
+    ),
+    Route("GET", "/v1/wallets/{id}", "Read a wallet", "wallets:read", get_wallet),
+    Route("GET", "/v1/wallets", "List wallets", "wallets:read", list_wallets, query=WalletPage),
+    Route("DELETE", "/v1/wallets/{id}", "Stop watching a wallet", "wallets:write", delete_wallet, statuses=(204,)),
+)

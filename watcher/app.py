@@ -1,0 +1,245 @@
+"""The daemon, put together: the only place that names concrete adapters. Opened in order, closed in reverse."""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Final, cast
+
+import structlog
+from aiohttp import web
+from chains.solana.adapter import SolanaChain
+from notifier.stripe_onramp import StripeOnramp
+from prometheus_client import CollectorRegistry
+
+from chains.chain import Chain
+from chains.ethereum.adapter import EthereumChain
+from chains.model import Family, NetworkId
+from config.model import Network, Settings
+from notifier.channel import Channel
+from notifier.console import ConsoleChannel
+from notifier.model import Endpoint
+from notifier.onramp import Onramp
+from notifier.webhook import WebhookChannel
+from watcher.api.application import create_app
+from watcher.api.routing import Deps
+from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
+from watcher.clock import SystemClock, make_new_id
+from watcher.closing import LOOK_TASK
+from watcher.decide import CREATE_SESSION_TASK, Rules
+from watcher.deliver import Deliverer
+from watcher.dispatch import Dispatcher, Onramps
+from watcher.jobs.engine import Handler, JobEngine
+from watcher.log import Logging
+from watcher.look import Follower
+from watcher.metrics import Metrics
+from watcher.notices import Listener, listen
+from watcher.observe import Observer
+from watcher.schedule import Schedule, Tick
+from watcher.store.database import Database, conninfo
+from watcher.store.declare import declare_installation, declare_tenants
+from watcher.store.embedded import EmbeddedPostgres
+from watcher.store.errors import StoreError
+from watcher.store.events import DELIVER_TASK
+from watcher.store.migrate import upgrade
+from watcher.supervise import Supervisor
+from watcher.sweeps import Sweeper
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS: Final = 4
+"""How long HTTP requests under way may finish once the daemon is told to stop; the whole stop takes less than 10 s."""
+
+
+async def run_daemon(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; a second one ends the process at once. Gives the exit status."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    with Logging(settings.log_level):
+        try:
+            async with AsyncExitStack() as stack:
+                await start(settings, stack)
+                await stop.wait()
+                log.info("daemon.stopping")
+        except (StoreError, OSError) as error:
+            sys.stderr.write(f"topup-watcher: {error}\n")
+            return 1
+        log.info("daemon.stopped")
+    return 0
+
+
+async def start(settings: Settings, stack: AsyncExitStack) -> None:
+    """Bring up every part; whatever was opened is closed by `stack`, in reverse."""
+    clock = SystemClock()
+    new_id = make_new_id(clock, secrets.randbits)
+    metrics = Metrics(CollectorRegistry())
+    tasks = Supervisor(metrics, random.random)
+    server = None
+    if settings.database_url is None:
+        server = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir, daemon=True))
+    url = settings.database_url or cast("EmbeddedPostgres", server).url
+    database = Database(url)
+    stack.push_async_callback(database.close)
+    await upgrade(url)
+    async with database.begin() as conn:
+        installation = await declare_installation(conn, now=clock.now(), new_id=new_id)
+        tenants = settings.tenants.values()
+        endpoints = await declare_tenants(conn, tenants, console=settings.console, now=clock.now())
+
+    name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
+    accounts = await open_onramps(settings, installation, stack)
+    observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
+    onramps = Onramps(accounts, installation, settings)
+    handlers = make_handlers(database, onramps, await open_channels(settings, stack), endpoints)
+    jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
+
+    await stack.enter_async_context(tasks)
+    if server is not None:
+        tasks.start("postgres", server.watch)
+    tasks.start("jobs", jobs.run)
+    tasks.start("clock", Schedule(database, make_ticks(settings), clock=clock).run)
+    listeners = cast("Mapping[NetworkId, Listener]", observers)
+    tasks.start("notices", lambda: listen(conninfo(url), listeners))
+    for network, observer in observers.items():
+        tasks.start(f"observe {settings.networks[network].name}", observer.run)
+    app = create_app(Deps(database, settings, clock, new_id, metrics, degraded=lambda: tasks.degraded))
+    await serve(app, settings, stack)
+    log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
+
+
+async def serve(app: web.Application, settings: Settings, stack: AsyncExitStack) -> None:
+    """Answer HTTP. Raises OSError when the port is taken."""
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=DRAIN_SECONDS, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, settings.listen_host, settings.listen_port).start()
+
+
+async def open_onramps(settings: Settings, installation: str, stack: AsyncExitStack) -> dict[str, Onramp]:
+    """An account for each tenant that has a key."""
+    accounts: dict[str, Onramp] = {}
+    for tenant in settings.tenants.values():
+        if tenant.stripe_secret_key is not None:
+            accounts[tenant.id] = await stack.enter_async_context(
+                StripeOnramp(
+                    tenant.stripe_secret_key,
+                    api_base=settings.stripe_api_base,
+                    stripe_version=settings.stripe_version,
+                    installation=installation,
+                )
+            )
+    return accounts
+
+
+async def open_observers(
+    settings: Settings, stack: AsyncExitStack, database: Database, *, metrics: Metrics, name: str
+) -> dict[NetworkId, Observer]:
+    """A chain and its loop for each network."""
+    clock = SystemClock()
+    observers = {}
+    for network in settings.networks.values():
+        chain = await stack.enter_async_context(make_chain(network))
+        observers[network.id] = Observer(
+            chain,
+            Rules(network, settings.tenants),
+            database,
+            clock=clock,
+            new_id=make_new_id(clock, secrets.randbits),
+            name=name,
+            metrics=metrics,
+        )
+    return observers
+
+
+def make_chain(network: Network) -> Chain:
+    """The adapter of a network's family."""
+    assets = [a.asset for a in network.assets]
+    if network.family is Family.SOLANA:
+        return SolanaChain(
+            network.id,
+            network.genesis_hash,
+            http_urls=network.http_urls,
+            ws_urls=network.ws_urls,
+            assets=assets,
+            close_confirmations=1 if network.close_confirmations == 1 else "finalized",
+            poll_seconds=network.poll_seconds,
+            stale_seconds=network.stale_seconds,
+            typical_units=network.typical_gas,
+        )
+    if network.chain_id is None:
+        raise ValueError(f"the catalogue has no chain id for {network.name}")
+    return EthereumChain(
+        network.id,
+        network.chain_id,
+        http_urls=network.http_urls,
+        ws_urls=network.ws_urls,
+        assets=assets,
+        close_confirmations=network.close_confirmations,
+        poll_seconds=network.poll_seconds,
+        stale_seconds=network.stale_seconds,
+        max_head_age_seconds=network.max_head_age_seconds,
+        typical_gas=network.typical_gas,
+    )
+
+
+async def open_channels(settings: Settings, stack: AsyncExitStack) -> dict[str, Channel]:
+    """The ways an event can leave, by URL scheme."""
+    clock = SystemClock()
+    webhook = await stack.enter_async_context(
+        WebhookChannel(clock=clock.now, allow_private=settings.allow_private_receivers)
+    )
+    console = ConsoleChannel(lambda line: print(line, flush=True))  # noqa: T201  the console is this channel's receiver
+    return {"https": webhook, "http": webhook, "console": console}
+
+
+def make_handlers(
+    database: Database,
+    onramps: Onramps,
+    channels: Mapping[str, Channel],
+    endpoints: Mapping[tuple[str, str], Endpoint],
+) -> dict[str, Handler]:
+    """Every job by its task's name."""
+    clock = SystemClock()
+    new_id = make_new_id(clock, secrets.randbits)
+    dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id)
+    follower = Follower(database, onramps, clock=clock, new_id=new_id)
+    sweeper = Sweeper(database, clock=clock, new_id=new_id)
+    deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
+    sweeps = (
+        sweeper.look_at_due_sessions,
+        sweeper.expire_top_ups,
+        sweeper.tell_overdue_top_ups,
+        sweeper.nudge_settling,
+        sweeper.prune,
+    )
+    return {
+        CREATE_SESSION_TASK: dispatcher.create_session,
+        LOOK_TASK: follower.look_at_session,
+        STRIPE_EVENT_TASK: follower.handle_stripe_event,
+        DELIVER_TASK: deliverer.send,
+        **{sweep.__name__: sweep for sweep in sweeps},
+    }
+
+
+def make_ticks(settings: Settings) -> list[Tick]:
+    """What the clock defers, and how often."""
+    return [
+        Tick("look_at_due_sessions", min(5, settings.poll_seconds)),
+        Tick("expire_top_ups", 10),
+        Tick("tell_overdue_top_ups", 60),
+        Tick("nudge_settling", 30),
+        Tick("prune", 3600),
+    ]
