@@ -1,14 +1,16 @@
-"""The command line. Each command is one page of words and a call; the imports that are slow come with their command."""
+"""The command line. A command is a page of words and a call; imports that are slow come with their command."""
 
 import asyncio
+import secrets
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from config.errors import ConfigError
+from config.load import load_settings
+from watcher.store.errors import StoreError
 
 app = typer.Typer(
     name="topup-watcher",
@@ -29,12 +31,13 @@ USAGE = 2
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
-    from config.load import load_settings  # noqa: PLC0415
-    from watcher.app import run_daemon  # noqa: PLC0415
-    from watcher.environment import read_environment  # noqa: PLC0415
+    settings = load_settings(config)
 
-    settings = load_settings(config, read_environment())
-    _run(run_daemon(settings))
+    import uvloop  # noqa: PLC0415
+
+    from watcher.app import run_daemon  # noqa: PLC0415
+
+    raise typer.Exit(uvloop.run(run_daemon(settings)))
 
 
 @app.command()
@@ -43,22 +46,22 @@ def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFA
     from config.example import write_example  # noqa: PLC0415
 
     write_example(path)
-    typer.echo(f"wrote {path}: read it, then run  topup-watcher check --config {path}")
+    typer.echo(f"wrote {path}; read it, then run: topup-watcher check --config {path}")
 
 
 @app.command()
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Validate the configuration and try every connection; report every fault at once."""
-    from config.load import load_settings  # noqa: PLC0415
-    from watcher.check import check_connections  # noqa: PLC0415
-    from watcher.environment import read_environment  # noqa: PLC0415
+    settings = load_settings(config)
 
-    settings = load_settings(config, read_environment())
-    faults = 0
-    for result in asyncio.run(check_connections(settings)):
-        typer.echo(f"{'ok   ' if result.fault is None else 'FAULT'} {result.what}: {result.fault or result.found}")
-        faults += result.fault is not None
-    if faults:
+    from watcher.check import check_connections  # noqa: PLC0415
+    from watcher.clock import SystemClock  # noqa: PLC0415
+
+    typer.echo(f"ok     {config}: {len(settings.networks)} networks, {len(settings.tenants)} tenants")
+    results = asyncio.run(check_connections(settings, clock=SystemClock()))
+    for result in results:
+        typer.echo(f"ok     {result.what}" if result.fault is None else f"FAULT  {result.what}: {result.fault}")
+    if any(result.fault is not None for result in results):
         raise typer.Exit(1)
 
 
@@ -67,50 +70,27 @@ def create_key(
     config: ConfigOption = DEFAULT_CONFIG,
     tenant: Annotated[str, typer.Option(help="Whose key it is.")] = "default",
     scope: Annotated[
-        list[str] | None, typer.Option(help="What it may do; repeat it. All but admin by default.")
+        list[str] | None, typer.Option(help="What it may do; repeatable. All but admin by default.")
     ] = None,
 ) -> None:
-    """Make an API key. It is printed once, and only its hash is kept."""
-    from config.load import load_settings  # noqa: PLC0415
-    from watcher.environment import read_environment  # noqa: PLC0415
+    """Make an API key. It is printed once; only its hash is kept."""
+    settings = load_settings(config)
+
+    from watcher.clock import SystemClock, make_new_id  # noqa: PLC0415
     from watcher.keys import create_api_key  # noqa: PLC0415
 
-    settings = load_settings(config, read_environment())
-    typer.echo(asyncio.run(create_api_key(settings, tenant=tenant, scopes=scope)))
-
-
-@app.command()
-def sandbox(
-    listen: Annotated[str, typer.Option(help="HOST:PORT to answer on.")] = "127.0.0.1:8010",
-    webhook_url: Annotated[str | None, typer.Option(help="Where status changes are sent.")] = None,
-    webhook_secret: Annotated[str | None, typer.Option(help="whsec_… that they are signed with.")] = None,
-    evm_rpc: Annotated[str | None, typer.Option(help="A local node that moves coins when a session is paid.")] = None,
-    solana_rpc: Annotated[str | None, typer.Option(help="A local validator that does the same.")] = None,
-) -> None:
-    """Run the Stripe sandbox: the documented onramp API, for development. No money moves, and it says so."""
-    from notifier.sandbox.server import serve  # noqa: PLC0415
-
-    raise NotImplementedError(serve, listen, webhook_url, webhook_secret, evm_rpc, solana_rpc)
-
-
-def _run(daemon: Coroutine[Any, Any, int]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415
-
-        status = uvloop.run(daemon)
-    except ImportError:
-        status = asyncio.run(daemon)
-    raise typer.Exit(status)
+    clock = SystemClock()
+    new_id = make_new_id(clock, secrets.randbits)
+    typer.echo(asyncio.run(create_api_key(settings, tenant=tenant, scopes=scope, clock=clock, key_id=new_id("key"))))
 
 
 def main() -> None:
     """Entry point of `topup-watcher`: a mistake of the operator's is told in plain lines, not as a traceback."""
     try:
         app()
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            sys.stderr.write(f"{line}\n")
-        sys.exit(USAGE)
+    except (ConfigError, StoreError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(USAGE if isinstance(error, ConfigError) else 1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import hashlib
 
 import structlog
 from aiohttp import web
-from notifier.stripe_webhook import parse_event
+from notifier.stripe_webhook import read_event
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from config.model import Tenant
@@ -29,7 +29,7 @@ def add_stripe_routes(app: web.Application, deps: Deps) -> None:
         body = await read_body(request)
         header = request.headers.get("Stripe-Signature")
         try:
-            event = parse_event(body, header, tenant.stripe_webhook_secrets, now=deps.clock.now())
+            event = read_event(body, header, tenant.stripe_webhook_secrets, now=deps.clock.now())
         except BadSignature as error:
             raise Problem(400, "bad_signature", str(error)) from None
         await _accept(deps, tenant, event, body)

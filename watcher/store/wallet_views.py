@@ -95,5 +95,5 @@ def _holdings(keys: Sequence[tuple[str, str]]) -> Select[Any]:
     )
 
 
-async def _select(conn: AsyncConnection, query: Select[Any]) -> Sequence[RowMapping]:
-    return (await conn.execute(query)).mappings().all()
+async def _select(conn: AsyncConnection, query: Select[Any]) -> list[RowMapping]:
+    return list((await conn.execute(query)).mappings())
