@@ -13,18 +13,18 @@ from typing import Final, cast
 
 import structlog
 from aiohttp import web
-from chains.solana.adapter import SolanaChain
-from notifier.stripe_onramp import StripeOnramp
 from prometheus_client import CollectorRegistry
 
 from chains.chain import Chain
 from chains.ethereum.adapter import EthereumChain
 from chains.model import Family, NetworkId
+from chains.solana.adapter import SolanaChain
 from config.model import Network, Settings
 from notifier.channel import Channel
 from notifier.console import ConsoleChannel
 from notifier.model import Endpoint
 from notifier.onramp import Onramp
+from notifier.stripe_onramp import StripeOnramp
 from notifier.webhook import WebhookChannel
 from watcher.api.application import create_app
 from watcher.api.routing import Deps

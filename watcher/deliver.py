@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from notifier.retries import find_delay
 from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.channel import Channel
 from notifier.model import Attempt, Endpoint, OutgoingEvent, Verdict
+from notifier.retries import find_delay
 from watcher.clock import Clock
 from watcher.jobs.defer import defer
 from watcher.model import TopUpStatus

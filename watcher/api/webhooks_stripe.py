@@ -4,12 +4,12 @@ import hashlib
 
 import structlog
 from aiohttp import web
-from notifier.stripe_webhook import read_event
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from config.model import Tenant
 from notifier.errors import BadSignature
 from notifier.model import StripeEvent
+from notifier.stripe_webhook import read_event
 from watcher.api.problems import Problem, not_found
 from watcher.api.routing import Answer, Deps, make_response
 from watcher.api.strict_json import read_body

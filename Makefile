@@ -1,0 +1,45 @@
+# Everything is driven from here; CI runs the same targets.
+SHELL := /bin/bash
+PY := .venv/bin/python
+PACKAGES := chains notifier config watcher tests benchmarks scripts
+
+.PHONY: setup demo test quick acceptance check lint format lock clean
+
+setup: .venv/.ready node_modules/.ready  ## Python environment and local chains, from the lock files
+
+.venv/.ready: requirements.lock pyproject.toml scripts/setup
+	scripts/setup python
+	@touch $@
+
+node_modules/.ready: package.json package-lock.json scripts/setup
+	scripts/setup node
+	@touch $@
+
+demo: setup  ## Two wallets run low and are made whole again, on real local chains
+	@$(PY) -m scripts.demo $(if $(KEEP),--keep)
+
+test: setup check quick acceptance  ## Everything
+
+quick: setup  ## All but the tests that run the whole daemon, or a soak
+	$(PY) -m pytest -m "not acceptance" -n 2
+
+acceptance: setup scripts/setup  ## The daemon as a process of its own, soaks, and pages in a real browser
+	scripts/setup browser
+	$(PY) -m pytest -m acceptance
+
+check: setup  ## Format, lint, types, imports
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+format: setup
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+lock:  ## Needs uv
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+clean:
+	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .run
