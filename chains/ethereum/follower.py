@@ -164,17 +164,14 @@ class Follower:
     async def _touched(self, endpoint: Endpoint, way: Walk, head: Header, in_doubt: set[int]) -> list[set[int]]:
         """What each new block touched. First steps and gaps touch everything.
 
-        Codes are read at the head, once: who had code before or has it now is suspect for the whole way.
+        Codes are read at the head, once: whoever's code may have changed on the way is dirty for that alone.
         """
         everything = way.gap or self._ring.tip is None
         found = [] if everything else await self._detect(endpoint, way)
-        suspects = [self._detector.suspects(block) for block in found]
         await self._detector.learn_codes(endpoint, in_doubt.union(*(block.doubtful for block in found)), head.hash)
         if everything:
             return [self._registry.all_keys()]
-        return [
-            block.keys | before | self._detector.suspects(block) for block, before in zip(found, suspects, strict=True)
-        ]
+        return [block.keys | self._detector.suspects(block) for block in found]
 
     async def _detect(self, endpoint: Endpoint, way: Walk) -> list[Touched]:
         reads = [partial(self._detector.touched, endpoint, block.hash) for block in way.new]

@@ -13,6 +13,16 @@ NETWORK = NetworkId(f"eip155:{CHAIN_ID}")
 COIN_ASSET = Asset(NETWORK, NATIVE, "ETH", 18)
 
 
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def token_asset(address: str, symbol: str = "USDC") -> Asset:
     """An asset of a deployed contract."""
     return Asset(NETWORK, address, symbol, 6)

@@ -11,21 +11,11 @@ from chains.ethereum.answers import classify
 from chains.model import BlockRef
 from chains.rpc import RpcClient
 from chains.rpc_answer import Null
-from tests.integration.ethereum.conftest import chain_on, coin
+from tests.integration.ethereum.conftest import Clock, chain_on, coin
 from tests.nodes.scripted_ethereum import Fault, Refused, ScriptedEthereum
 
 WALLET = "0x00000000000000000000000000000000000000A1"
 SINGLE_FAULTS = [fault for fault in Fault if fault not in (Fault.MISSING_ITEM, Fault.TWICE_AN_ITEM)]
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

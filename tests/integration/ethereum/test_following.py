@@ -288,3 +288,15 @@ async def test_a_failure_amid_many_blocks_loses_nothing(node: ScriptedEthereum) 
         step = await anext(steps)
     assert step.dirty == {coin(A)}
     assert step.block.number == node.head.number
+
+
+async def test_a_wallet_that_gets_code_is_a_contract_from_then_on(node: ScriptedEthereum) -> None:
+    """An address called at the block that gave it code is dirty at every later block, without tracing."""
+    async with chain_on(node.url, trace=False) as chain, aclosing(chain.follow(ref(node))) as steps:
+        chain.watch([coin(A), coin(B)])
+        await anext(steps)
+        node.codes.add(B.lower())
+        node.mine(transactions=[transaction(C, B)])
+        await anext(steps)
+        node.mine()
+        assert (await anext(steps)).dirty == {coin(B)}

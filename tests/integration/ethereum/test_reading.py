@@ -7,9 +7,9 @@ import pytest
 from chains.errors import Unavailable
 from chains.ethereum import multicall
 from chains.model import BlockRef, Holding
-from tests.integration.ethereum.conftest import chain_on, coin, token, token_asset
+from tests.integration.ethereum.conftest import Clock, chain_on, coin, token, token_asset
 from tests.nodes.anvil import ARTIFACTS, Anvil, selector_data
-from tests.nodes.scripted_ethereum import ScriptedEthereum
+from tests.nodes.scripted_ethereum import Fault, ScriptedEthereum
 
 WALLETS = [f"0x{number:040x}" for number in range(0xA000, 0xA000 + 23)]
 
@@ -52,6 +52,20 @@ async def test_what_is_too_much_is_halved_and_remembered(node: ScriptedEthereum)
     assert node.calls["eth_call"] == 2 + 2 * 5  # 23 and 11 are refused once, then five of five at most
 
 
+async def test_a_busy_node_is_not_taken_for_an_unable_one(node: ScriptedEthereum) -> None:
+    """After "slow down" the next read is by the same, best way again."""
+    clock = Clock()
+    async with chain_on(node.url, clock=clock) as chain:
+        block = BlockRef(node.head.number, node.head.hash)
+        node.faults.append(Fault.LIMIT_IN_200)
+        with pytest.raises(Unavailable):
+            await chain.balances([coin(wallet) for wallet in WALLETS], block)
+        clock.now += 60
+        await chain.balances([coin(wallet) for wallet in WALLETS], block)
+    assert node.calls["eth_call"] == 2
+    assert node.calls["eth_getBalance"] == 0
+
+
 @pytest.mark.evm
 async def test_all_ways_agree_on_a_real_node(anvil: Anvil) -> None:
     """The planted scanner and Multicall3 give what plain calls give, for the coin and a token."""
@@ -83,3 +97,4 @@ async def test_a_token_that_is_none_is_unknown(anvil: Anvil) -> None:
             with pytest.raises(Unavailable):
                 await chain.balances([token(contract, account) for account in accounts[:3]], block)
         assert (await chain.balances([coin(accounts[1])], block))[0].amount == await anvil.balance(accounts[1])
+        assert not chain._reader._refused_until  # the token is at fault, not the way of reading
