@@ -38,9 +38,6 @@ Request = tuple[str, Sequence[Any]]
 TOO_LARGE: Final = 413
 """The code of the RpcError made from an HTTP 413, so that callers can halve what they ask."""
 
-_LONGEST_REST: Final = 60.0
-"""Seconds; a Retry-After above this is cut to it, so that one odd header can't silence an endpoint for a day."""
-
 
 @dataclass(slots=True, eq=False)
 class Endpoint:
@@ -288,7 +285,7 @@ class RpcClient:
     def _check_status(self, endpoint: Endpoint, response: aiohttp.ClientResponse, body: bytearray) -> None:
         """Let 200 pass, and errors that carry a JSON-RPC body; the rest says what the status says."""
         if response.status in (429, 503):
-            rest = min(retry_after(response.headers.get("Retry-After")), _LONGEST_REST)
+            rest = retry_after(response.headers.get("Retry-After"))
             endpoint.rests_until = self._clock() + rest
             raise _Failed(f"HTTP {response.status}, rests {rest:g} s")
         if response.status == TOO_LARGE:

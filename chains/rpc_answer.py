@@ -11,6 +11,9 @@ from chains.errors import RpcError
 MAX_ERROR_TEXT: Final = 300
 """Characters kept of a node's error message."""
 
+LONGEST_REST: Final = 60.0
+"""Seconds; a Retry-After above this is cut to it, so that one odd header can't silence an endpoint for a day."""
+
 _URL = re.compile(r"\b\w+://\S+")
 _RATE_WORDS = ("rate limit", "too many requests", "capacity", "throughput", "quota")
 
@@ -113,7 +116,7 @@ def redact(text: str) -> str:
 def retry_after(header: str | None) -> float:
     """Seconds that a Retry-After asks for; dates (which HTTP also allows) and nonsense count as one second."""
     try:
-        return max(0.0, float(header)) if header else 1.0
+        return min(max(0.0, float(header)), LONGEST_REST) if header else 1.0
     except ValueError:
         return 1.0
 

@@ -92,7 +92,16 @@ def test_no_json(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [(None, 1.0), ("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0)]
+    ("header", "seconds"),
+    [
+        (None, 1.0),
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("86400", 60.0),
+        ("inf", 60.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0),
+    ],
 )
 def test_retry_after(header: str | None, seconds: float) -> None:
     """Seconds are taken, dates and nonsense count as one second."""
