@@ -1,0 +1,1 @@
+"""Solana: accounts by subscription and by bulk reads at a slot."""

@@ -1,0 +1,164 @@
+"""`chains.chain.Chain` for Solana and the clusters that speak its JSON-RPC."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from typing import Literal, Self
+
+from chains.errors import Unavailable
+from chains.model import NATIVE, Asset, Balance, BlockRef, Holding, NetworkId, Receipt, Step
+from chains.rpc import Identity, RpcClient
+from chains.solana import fees, receipts
+from chains.solana.accounts import Account, lamports_of, tokens_of
+from chains.solana.follower import Follower
+from chains.solana.pubsub import AccountFeed
+from chains.solana.reader import AccountReader, Commitment, classify
+from chains.solana.registry import Mints, Registry
+
+CloseAt = Literal[1, "finalized"]
+"""The closing depth: `finalized`, or 1 for `confirmed`, which is for local clusters."""
+
+
+class SolanaChain:
+    """One cluster over its HTTP endpoints, with hints from its websockets."""
+
+    def __init__(
+        self,
+        network: NetworkId,
+        genesis_hash: str | None,
+        *,
+        http_urls: Sequence[str],
+        ws_urls: Sequence[str] = (),
+        assets: Sequence[Asset],
+        close_confirmations: CloseAt = "finalized",
+        poll_seconds: float = 2.0,
+        stale_seconds: float = 60.0,
+        tick_seconds: float = 2.0,
+        typical_units: int = 50_000,
+        priority_fee: int | None = None,
+        slice_size: int = 200,
+        subscriptions_per_connection: int = 5_000,
+        ack_seconds: float = 10.0,
+        silence_seconds: float = 15.0,
+        timeout_seconds: float = 10.0,
+        resync: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Plain settings of one network; the first of `assets` is the native coin.
+
+        `genesis_hash` is what endpoints must give; None, for a local validator, believes any. `poll_seconds` is the
+        time between two looks that nothing woke; `tick_seconds` the longest time without a step while slots pass,
+        and the pace of the rotating slice of `slice_size` holdings; `stale_seconds` the patience with endpoints that
+        can't be read, or whose slot stands. `typical_units` are the compute units of one typical transaction, and
+        `priority_fee` micro-lamports a unit, None to ask the node. A websocket must answer each request within
+        `ack_seconds` and tell a slot every `silence_seconds`. `resync` is for a test (see `AccountFeed`).
+        """
+        identity = Identity("getGenesisHash", lambda answer: isinstance(answer, str) and genesis_hash in (None, answer))
+        self._network = network
+        self._close_at: Commitment = "confirmed" if close_confirmations == 1 else "finalized"
+        self._typical_units = typical_units
+        self._priority_fee = priority_fee
+        self._rpc = RpcClient(
+            http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
+        )
+        self._reader = AccountReader(self._rpc, clock=clock)
+        self._mints = Mints(network, assets, self._reader)
+        wake = asyncio.Event()
+        self._feed = AccountFeed(
+            ws_urls,
+            wake,
+            per_connection=subscriptions_per_connection,
+            ack_seconds=ack_seconds,
+            silence_seconds=silence_seconds,
+            resync=resync,
+        )
+        self._follower = Follower(
+            self._rpc,
+            self._reader,
+            Registry(self._mints),
+            self._feed,
+            wake,
+            poll_seconds=poll_seconds,
+            stale_seconds=stale_seconds,
+            tick_seconds=tick_seconds,
+            slice_size=slice_size,
+            clock=clock,
+        )
+
+    @property
+    def network(self) -> NetworkId:
+        """The CAIP-2 id."""
+        return self._network
+
+    async def __aenter__(self) -> Self:
+        await self._rpc.__aenter__()
+        self._feed.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._feed.stop()
+        await self._rpc.__aexit__(*exc)
+
+    async def check(self) -> None:
+        """Ask each endpoint for its genesis hash. Raises `WrongNetwork`, `Unavailable`."""
+        await self._rpc.check()
+
+    def watch(self, holdings: Collection[Holding]) -> None:
+        """Watch these; they are dirty in the next step. Raises ValueError for an asset the chain wasn't given."""
+        self._follower.watch(holdings)
+
+    def unwatch(self, holdings: Collection[Holding]) -> None:
+        """Stop watching these."""
+        self._follower.unwatch(holdings)
+
+    def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
+        """Each move of the slot after `after`. One iterator at a time."""
+        return self._follower.follow(after)
+
+    async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:
+        """Confirmed balances at that slot or later, each with the slot it was read at. Raises `Unavailable`."""
+        return await self._read(holdings, "confirmed", at.number)
+
+    async def settled_balances(self, holdings: Collection[Holding]) -> tuple[Balance, ...]:
+        """Balances at the closing depth. Raises `Unavailable`."""
+        return await self._read(holdings, self._close_at, 0)
+
+    async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:
+        """What a transaction brought to a holding, once at the closing depth; None until then, or if it failed."""
+        await self._learn([holding])
+        try:
+            found = await receipts.find_transaction(self._rpc, transaction, self._close_at)
+            if found is None or found["slot"] > await self._reader.head(self._close_at):
+                return None
+            account = self._mints.account_of(holding)
+            if holding.asset == NATIVE:
+                amount = receipts.coin_amount(found, account)
+            else:
+                amount = receipts.token_amount(found, account, holding.asset)
+            at = BlockRef(int(found["slot"]), None)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            raise Unavailable("a malformed transaction") from error
+        return Receipt(transaction, holding, amount, at) if amount > 0 else None
+
+    async def transaction_cost(self) -> int:
+        """Lamports of one typical transaction: one signature and the priority fee."""
+        price = self._priority_fee if self._priority_fee is not None else await fees.recent_price(self._rpc)
+        return fees.cost(self._typical_units, price)
+
+    async def _read(self, holdings: Collection[Holding], commitment: Commitment, min_slot: int) -> tuple[Balance, ...]:
+        await self._learn(holdings)
+        accounts = [self._mints.account_of(holding) for holding in holdings]
+        found = await self._reader.read(accounts, commitment, min_slot)
+        return tuple(
+            Balance(holding, self._amount(holding, account), BlockRef(slot, None))
+            for holding, (account, slot) in zip(holdings, found, strict=True)
+        )
+
+    async def _learn(self, holdings: Collection[Holding]) -> None:
+        if any(holding.asset != NATIVE for holding in holdings):
+            await self._mints.learn()
+
+    def _amount(self, holding: Holding, account: Account | None) -> int:
+        if holding.asset == NATIVE:
+            return lamports_of(account)
+        return tokens_of(account, holding.address, holding.asset, self._mints.program(holding.asset))

@@ -1,0 +1,160 @@
+"""Which accounts changed, as told over websockets. Hints only: what an account holds is always read."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from chains.solana.connection import Connection, Lost, Subscriptions
+
+log = structlog.get_logger()
+
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 30.0
+_HEALTHY_SECONDS: Final = 10.0
+"""A connection must live so long before the pause between attempts shrinks back."""
+_CONNECT_SECONDS: Final = 10.0
+_MAX_MESSAGE: Final = 2**24
+
+
+class AccountFeed:
+    """Subscriptions to any number of accounts, over as many connections as they need. Reconnects for ever.
+
+    What it gives, for the follower to take: `hints`, the accounts that may have changed, each with the slot from
+    which a read shows it; and `gap`, set when a connection that had been lost stands again with everything on it.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        wake: asyncio.Event,
+        *,
+        per_connection: int,
+        ack_seconds: float,
+        silence_seconds: float,
+        resync: bool = True,
+    ) -> None:
+        """`wake` is set when there is something to take. Without `resync`, which is for a test, a reconnection
+        is trusted to have missed nothing.
+        """
+        self._urls = tuple(urls)
+        self._wake = wake
+        self._per_connection = per_connection
+        self._ack_seconds = ack_seconds
+        self._silence_seconds = silence_seconds
+        self._resync = resync
+        self._shards: list[Subscriptions] = []
+        self._shard_of: dict[str, Subscriptions] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._session: aiohttp.ClientSession | None = None
+        self.hints: dict[str, int] = {}
+        self.gap = False
+
+    def start(self) -> None:
+        """Connect, in tasks of its own."""
+        self._session = aiohttp.ClientSession(trust_env=False, timeout=aiohttp.ClientTimeout(total=None))
+        for shard in self._shards:
+            self._connect(shard)
+
+    async def stop(self) -> None:
+        """End every connection, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def add(self, accounts: Iterable[str]) -> None:
+        """Hear of these."""
+        for account in accounts:
+            if account not in self._shard_of:
+                shard = self._shard_of[account] = self._with_room()
+                shard.add(account)
+
+    def drop(self, accounts: Iterable[str]) -> None:
+        """Hear of these no more."""
+        for account in accounts:
+            shard = self._shard_of.pop(account, None)
+            if shard is not None:
+                shard.drop(account)
+            self.hints.pop(account, None)
+
+    def unheard(self) -> set[str]:
+        """Accounts whose changes nobody would tell us now: not acknowledged, refused, or the connection is down."""
+        if not self._resync:
+            return set()
+        return {account for shard in self._shards for account in shard.unheard()}
+
+    def _with_room(self) -> Subscriptions:
+        for shard in self._shards:
+            if len(shard.wanted) < self._per_connection:
+                return shard
+        shard = Subscriptions()
+        self._shards.append(shard)
+        if self._session is not None:
+            self._connect(shard)
+        return shard
+
+    def _connect(self, shard: Subscriptions) -> None:
+        if self._urls and self._session is not None:
+            self._tasks.append(asyncio.create_task(self._run(self._session, shard), name="accounts"))
+
+    async def _run(self, session: aiohttp.ClientSession, shard: Subscriptions) -> None:
+        pause, attempt, synced_before = _FIRST_PAUSE, 0, False
+        now = asyncio.get_running_loop().time
+
+        def on_synced() -> None:
+            nonlocal synced_before
+            log.info("pubsub.synced", host=host, accounts=len(shard.heard))
+            if synced_before and self._resync:
+                self.gap = True
+                self._wake.set()
+            synced_before = True
+
+        def on_account(account: str, slot: int) -> None:
+            if slot or not synced_before or self._resync:
+                self._hint(account, slot)
+
+        while True:
+            url = self._urls[attempt % len(self._urls)]
+            host, began, attempt = URL(url).host, now(), attempt + 1
+            try:
+                await self._live(session, url, shard, on_account, on_synced)
+            except (Lost, aiohttp.ClientError, OSError, TimeoutError) as error:
+                reason = str(error) if isinstance(error, Lost) else type(error).__name__
+                log.info("pubsub.lost", host=host, reason=reason)
+            pause = _FIRST_PAUSE if now() - began > _HEALTHY_SECONDS else min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def _live(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        shard: Subscriptions,
+        on_account: Callable[[str, int], None],
+        on_synced: Callable[[], None],
+    ) -> None:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            opened = await session.ws_connect(url, heartbeat=20, max_msg_size=_MAX_MESSAGE, compress=0)
+        async with opened as socket:
+            await Connection(
+                socket,
+                shard,
+                on_account=on_account,
+                on_synced=on_synced,
+                ack_seconds=self._ack_seconds,
+                silence_seconds=self._silence_seconds,
+            ).run()
+
+    def _hint(self, account: str, slot: int) -> None:
+        if account in self._shard_of:
+            self.hints[account] = max(slot, self.hints.get(account, 0))
+            self._wake.set()

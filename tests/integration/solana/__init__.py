@@ -1,0 +1,1 @@
+"""The Solana adapter on local nodes."""

@@ -1,0 +1,1 @@
+"""Solana, without a node."""
