@@ -26,7 +26,7 @@ async def node_for(request: pytest.FixtureRequest, kind: Kind, *needs: Ability) 
         if not can(kind, ability):
             pytest.skip(f"{request.node.name} needs a node that {ability.value}; {kind} is none")
     if kind is Kind.VALIDATOR and find_validator() is None:
-        pytest.skip(f"{request.node.name} was not run on a real validator: {NO_VALIDATOR}")
+        pytest.skip(f"{request.node.name}: {NO_VALIDATOR}")
     async with SolanaNode(_validator() if kind is Kind.VALIDATOR else None) as node:
         yield node
 

@@ -19,10 +19,7 @@ from pathlib import Path
 from typing import Final
 
 LAUNCHER: Final = Path(__file__).with_name("surfpool.mjs")
-NO_VALIDATOR: Final = (
-    "no solana-test-validator: name it by SOLANA_TEST_VALIDATOR or put it on PATH "
-    "(`cargo install agave-validator --bin solana-test-validator`, or the Solana CLI's installer)"
-)
+NO_VALIDATOR: Final = "no solana-test-validator, neither by SOLANA_TEST_VALIDATOR nor on PATH"
 _START_SECONDS: Final = 60.0
 _PARENT_DEATH: Final = 1
 """PR_SET_PDEATHSIG of prctl(2)."""

@@ -46,8 +46,12 @@ def chain_on(*urls: str, ws: tuple[str, ...] = (), assets: tuple[Asset, ...] = (
 
 
 @pytest.fixture
-async def node(request: pytest.FixtureRequest) -> AsyncIterator[SolanaNode]:
-    """Surfpool, or the kind that the test is parametrized with as `kind`."""
-    kind = request.getfixturevalue("kind") if "kind" in request.fixturenames else Kind.SURFPOOL
+def kind() -> Kind:
+    """Surfpool, unless a test is parametrized with another `kind`."""
+    return Kind.SURFPOOL
+
+
+@pytest.fixture
+async def node(request: pytest.FixtureRequest, kind: Kind) -> AsyncIterator[SolanaNode]:
     async with node_for(request, kind) as made:
         yield made

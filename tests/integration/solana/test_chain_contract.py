@@ -12,6 +12,7 @@ from chains.model import NATIVE, Holding
 from tests.contract.chain_contract import Bench, ChainContract
 from tests.integration.solana.conftest import chain_on, coin, token, token_asset
 from tests.nodes.solana import SOL, Mint, SolanaNode
+from tests.nodes.solana_process import Kind
 
 pytestmark = pytest.mark.solana
 
@@ -68,4 +69,10 @@ async def bench(request: pytest.FixtureRequest, node: SolanaNode) -> AsyncIterat
 
 
 class TestSolanaChain(ChainContract):
+    """See `ChainContract`."""
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("kind", [Kind.VALIDATOR])
+class TestSolanaChainOnTheRealValidator(ChainContract):
     """See `ChainContract`."""
