@@ -84,6 +84,45 @@ def create_key(
     typer.echo(asyncio.run(create_api_key(settings, tenant=tenant, scopes=scope, clock=clock, key_id=new_id("key"))))
 
 
+@app.command()
+def sandbox(
+    listen: Annotated[str, typer.Option(help="HOST:PORT to answer on.")] = "127.0.0.1:8010",
+    webhook_url: Annotated[str | None, typer.Option(help="Where status changes are sent.")] = None,
+    webhook_secret: Annotated[str | None, typer.Option(help="whsec_… that they are signed with.")] = None,
+    evm_rpc: Annotated[str | None, typer.Option(help="A local node that moves coins when a session is paid.")] = None,
+    solana_rpc: Annotated[str | None, typer.Option(help="A local validator that does the same.")] = None,
+    evm_token: Annotated[list[str] | None, typer.Option(help="CURRENCY=0x…, a mintable contract.")] = None,
+    solana_token: Annotated[list[str] | None, typer.Option(help="CURRENCY=MINT:KEYPAIR_FILE of its authority.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="File that every request is appended to.")] = None,
+) -> None:
+    """Run the Stripe sandbox: the documented onramp API, for development. No money moves, and it says so."""
+    from notifier.sandbox.server import SandboxOptions, serve  # noqa: PLC0415
+
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit():
+        raise typer.BadParameter("must be HOST:PORT", param_hint="--listen")
+    mints = {currency: rest.rpartition(":") for currency, rest in _split(solana_token, "--solana-token")}
+    options = SandboxOptions(
+        host=host,
+        port=int(port),
+        webhook_url=webhook_url,
+        webhook_secret=webhook_secret,
+        evm_rpc=evm_rpc,
+        solana_rpc=solana_rpc,
+        evm_tokens=dict(_split(evm_token, "--evm-token")),
+        solana_tokens={currency: (mint, Path(file)) for currency, (mint, _, file) in mints.items()},
+        ledger=ledger,
+    )
+    asyncio.run(serve(options))
+
+
+def _split(values: list[str] | None, option: str) -> list[tuple[str, str]]:
+    pairs = [value.partition("=") for value in values or []]
+    if not all(name and rest for name, _, rest in pairs):
+        raise typer.BadParameter("must be CURRENCY=…", param_hint=option)
+    return [(name.lower(), rest) for name, _, rest in pairs]
+
+
 def main() -> None:
     """Entry point of `topup-watcher`: a mistake of the operator's is told in plain lines, not as a traceback."""
     try:

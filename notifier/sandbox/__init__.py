@@ -1,0 +1,1 @@
+"""The Stripe sandbox: the documented onramp API, for development. It shares nothing with the adapter."""
