@@ -50,8 +50,8 @@ def parse_address(family: Family, text: str, *, allow_off_curve: bool = False, r
     """The canonical form of an address that may receive funds.
 
     `allow_off_curve` is for multisig vaults on Solana; `refused` are the network's token contracts or mints.
-    Raises `BadAddress` with a code: `not_an_address`, `bad_checksum`, `zero_address`, `burn_address`, `precompile`,
-    `token_contract`, `program_address`, `off_curve`.
+    Raises `BadAddress` with a code: `not_an_address`, `wrong_family`, `bad_checksum`, `zero_address`, `burn_address`,
+    `precompile`, `token_contract`, `program_address`, `off_curve`.
     """
     parse = _parse_evm if family is Family.EVM else _parse_solana
     address = parse(text, allow_off_curve=allow_off_curve)
@@ -62,6 +62,8 @@ def parse_address(family: Family, text: str, *, allow_off_curve: bool = False, r
 
 def _parse_evm(text: str, *, allow_off_curve: bool) -> str:
     del allow_off_curve  # a word of Solana's
+    if _is_solana(text):
+        raise BadAddress("wrong_family", "is an address of Solana, not of an Ethereum-family network")
     if not _EVM.fullmatch(text):
         raise BadAddress("not_an_address", "must be 0x and 40 hexadecimal digits")
     digits, checksummed = text[2:], to_checksum_address(text)
@@ -78,12 +80,11 @@ def _parse_evm(text: str, *, allow_off_curve: bool) -> str:
 
 
 def _parse_solana(text: str, *, allow_off_curve: bool) -> str:
-    if not _BASE58.fullmatch(text):
+    if _EVM.fullmatch(text):
+        raise BadAddress("wrong_family", "is an address of an Ethereum-family network, not of Solana")
+    if not _is_solana(text):
         raise BadAddress("not_an_address", "must be 32 bytes in base58")
-    try:
-        key = Pubkey.from_string(text)
-    except ValueError as error:
-        raise BadAddress("not_an_address", "must be 32 bytes in base58") from error
+    key = Pubkey.from_string(text)
     if text in _PROGRAMS or text.startswith("Sysvar"):
         raise BadAddress("program_address", "is a program or a system account: what is sent there is lost")
     if not key.is_on_curve() and not allow_off_curve:
@@ -92,3 +93,14 @@ def _parse_solana(text: str, *, allow_off_curve: bool) -> str:
             "has no private key (a token account or a program's address); for a multisig vault set allow_off_curve",
         )
     return str(key)
+
+
+def _is_solana(text: str) -> bool:
+    """Whether it is 32 bytes in base58, whatever may be there."""
+    if not _BASE58.fullmatch(text):
+        return False
+    try:
+        Pubkey.from_string(text)
+    except ValueError:
+        return False
+    return True

@@ -19,14 +19,16 @@ from config.schema import EndpointEntry, File, PolicyEntry, TenantEntry, find_pa
 from notifier.model import Endpoint
 
 _STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", re.ASCII)
+_HOOK_SECRET = re.compile(r"whsec_[!-~]{6,}", re.ASCII)
+_POSTGRES: Final = ("postgresql://", "postgres://")
+LAST_PORT: Final = 65_535
 SECRET_BYTES: Final = range(24, 65)
 """What Standard Webhooks asks of a signing secret."""
 
 
 def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings | None:
     """Settings, or None with faults in `errors`. Relative paths are relative to `base`."""
-    built = [build_network(name, entry, errors) for name, entry in file.networks.items()]
-    networks = {n.id: n for n in built if n is not None}
+    networks = _build_networks(file, errors)
     if not file.networks:
         errors.append(FieldError("/networks", "required", "names no network"))
     policies = {name: _build_policy(name, entry, networks, errors) for name, entry in file.policies.items()}
@@ -37,7 +39,12 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
     if not file.tenants:
         errors.append(FieldError("/tenants", "required", "names no tenant; a sole one may be called default"))
     host, _, port = file.listen.rpartition(":")
+    if not 0 < int(port) <= LAST_PORT:
+        errors.append(FieldError("/listen", "bad_port", f"must end with a port from 1 to {LAST_PORT}"))
+    _check_transport(file, tenants, errors)
     url = _read_secret(file.database.url, file.database.url_file, "/database/url", base, errors)
+    if url is not None and not url.startswith(_POSTGRES):
+        errors.append(FieldError("/database/url", "bad_url", f"must begin with {' or '.join(_POSTGRES)}"))
     if errors:
         return None
     return Settings(
@@ -54,6 +61,26 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
         log_level=file.log_level,
         poll_seconds=file.stripe.poll_seconds,
     )
+
+
+def _build_networks(file: File, errors: list[FieldError]) -> dict[NetworkId, Network]:
+    networks: dict[NetworkId, Network] = {}
+    for name, entry in file.networks.items():
+        network = build_network(name, entry, errors)
+        if network is not None and network.id in networks:
+            message = f"is the same network as {networks[network.id].name}: {network.id}"
+            errors.append(FieldError(f"/networks/{name}", "repeated", message))
+        elif network is not None:
+            networks[network.id] = network
+    return networks
+
+
+def _check_transport(file: File, tenants: dict[str, Tenant], errors: list[FieldError]) -> None:
+    """A live key moves real money: it goes out encrypted, or not at all."""
+    live = [name for name, tenant in tenants.items() if tenant.livemode]
+    if live and not file.stripe.api_base.startswith("https://"):
+        message = f"must be https with a live key, which these tenants have: {', '.join(live)}"
+        errors.append(FieldError("/stripe/api_base", "not_encrypted", message))
 
 
 def _build_policy(
@@ -106,6 +133,11 @@ def _build_tenant(
         _check_mode(key, networks, where, errors)
     hooks = [s.get_secret_value() for s in entry.stripe_webhook_secrets]
     file = _read_secret(None, entry.stripe_webhook_secret_file, f"{pointer}/stripe_webhook_secret", base, errors)
+    hooks += [file] if file else []
+    for i, secret in enumerate(hooks):
+        if not _HOOK_SECRET.fullmatch(secret):
+            message = "must be the signing secret that Stripe shows for the endpoint: whsec_…"
+            errors.append(FieldError(f"{pointer}/stripe_webhook_secrets/{i}", "bad_secret", message))
     endpoints = [_build_endpoint(e, f"{pointer}/endpoints/{i}", base, errors) for i, e in enumerate(entry.endpoints)]
     ids = [e.id for e in entry.endpoints]
     twice = sorted({i for i in ids if ids.count(i) > 1})
@@ -113,7 +145,7 @@ def _build_tenant(
     return Tenant(
         id=name,
         stripe_secret_key=key,
-        stripe_webhook_secrets=tuple(hooks + ([file] if file else [])),
+        stripe_webhook_secrets=tuple(hooks),
         endpoints=tuple(endpoints),
         policies=policies,
     )
@@ -166,9 +198,15 @@ def _read_secret(
             FieldError(pointer, "given_twice", f"is given twice, here and as {pointer.rpartition('/')[2]}_file")
         )
     if file is None:
-        return None if value is None else value.get_secret_value()
-    try:
-        return find_path(file, base).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        errors.append(FieldError(f"{pointer}_file", "unreadable", f"can't be read: {type(error).__name__}"))
+        text = None if value is None else value.get_secret_value()
+    else:
+        pointer = f"{pointer}_file"
+        try:
+            text = find_path(file, base).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            errors.append(FieldError(pointer, "unreadable", f"can't be read: {type(error).__name__}"))
+            return None
+    if text == "":
+        errors.append(FieldError(pointer, "empty", "is empty"))
         return None
+    return text

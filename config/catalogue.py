@@ -4,6 +4,7 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 from chains.addresses import parse_address
 from chains.amounts import parse_amount
@@ -22,9 +23,9 @@ def read_catalogue() -> dict[str, CatalogueEntry]:
 
 
 def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> Network | None:
-    """A network ready for use; faults are added to `errors`."""
+    """A network, by its catalogue name or CAIP-2 id, ready for use; faults are added to `errors`."""
     pointer = f"/networks/{name}"
-    known = read_catalogue().get(name)
+    name, known = next(((n, e) for n, e in read_catalogue().items() if name in (n, e.id)), (name, None))
     if known is None:
         names = ", ".join(sorted(read_catalogue()))
         errors.append(FieldError(pointer, "unknown_network", f"is not in the catalogue, which has {names}"))
@@ -66,9 +67,17 @@ def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> N
 def _check_urls(entry: NetworkEntry, pointer: str, errors: list[FieldError]) -> None:
     for field, urls, schemes in (("http", entry.http, ("http://", "https://")), ("ws", entry.ws, ("ws://", "wss://"))):
         for i, url in enumerate(urls):
-            if not url.get_secret_value().startswith(schemes):
+            if not (url.get_secret_value().startswith(schemes) and _names_host(url.get_secret_value())):
                 message = f"must be a URL that begins with {' or '.join(schemes)}"
                 errors.append(FieldError(f"{pointer}/{field}/{i}", "bad_url", message))
+
+
+def _names_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _check_unique(assets: tuple[NetworkAsset, ...], pointer: str, errors: list[FieldError]) -> None:
@@ -76,6 +85,11 @@ def _check_unique(assets: tuple[NetworkAsset, ...], pointer: str, errors: list[F
         values = [getattr(a.asset, key) for a in assets]
         twice = sorted({v for v in values if values.count(v) > 1})
         errors += [FieldError(pointer, "repeated", f"has the {key} {value} more than once") for value in twice]
+    sold = [(a.onramp.currency, a.onramp.network) for a in assets if a.onramp is not None]
+    errors += [
+        FieldError(pointer, "repeated", f"has two assets that Stripe calls {currency} on {network}; it sells only one")
+        for currency, network in sorted({s for s in sold if sold.count(s) > 1})
+    ]
 
 
 def _build_asset(
@@ -89,8 +103,12 @@ def _build_asset(
             errors.append(FieldError(f"{pointer}/assets/{entry.symbol}/reference", error.code, str(error)))
             return None
     own, where = limits or AssetLimits(), f"{pointer}/limits/{entry.symbol}"
-    minimum = _parse(own.minimum or entry.minimum, entry, f"{where}/minimum", errors)
-    maximum = _parse(own.maximum or entry.maximum, entry, f"{where}/maximum", errors)
+    lowest = entry.minimum if own.minimum is None else own.minimum
+    highest = entry.maximum if own.maximum is None else own.maximum
+    minimum = _parse(lowest, entry, f"{where}/minimum", errors)
+    maximum = _parse(highest, entry, f"{where}/maximum", errors)
+    if minimum is not None and maximum is not None and maximum < minimum:
+        errors.append(FieldError(f"{where}/maximum", "less_than_minimum", "must not be less than the minimum"))
     asset = Asset(network, reference, entry.symbol, entry.decimals)
     onramp = None if entry.stripe is None else _build_onramp(entry.stripe, entry.decimals)
     return NetworkAsset(asset, onramp, minimum=minimum or 0, maximum=maximum)

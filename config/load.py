@@ -1,11 +1,19 @@
 """Reading the configuration: a TOML file, `TOPUP_…` environment variables over it, secret files beside it."""
 
+import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from config.build import build_settings
 from config.errors import ConfigError, FieldError
@@ -13,11 +21,14 @@ from config.model import Settings
 from config.schema import File
 
 ENV_PREFIX = "TOPUP_"
+_CONTAINERS = frozenset({"networks", "assets", "policies", "tenants", "funding", "endpoints", "limits"})
+"""What other parts refer to: without them, the rest can't be judged."""
 
 
 def load_settings(path: Path) -> Settings:
     """The configuration in `path`, with `TOPUP_TENANTS__DEFAULT__STRIPE_SECRET_KEY` and the like over it.
 
+    In a variable's name a network's hyphen may be an underscore, which every shell can write: `LOCAL_EVM`.
     Raises `ConfigError` that holds every fault found, each with its place.
     """
     try:
@@ -36,13 +47,21 @@ def load_settings(path: Path) -> Settings:
 
 
 def _read(raw: dict[str, Any], errors: list[FieldError]) -> File | None:
-    """The file's shape. Unknown keys are faults, and left out so that the rest can be judged in the same run."""
+    """The file's shape. Faulty values are left out once told, so that the rest can be judged in the same run."""
+    errors += [FieldError(name, "extra_forbidden", "is not a known setting") for name in _find_strangers(os.environ)]
+    reserved = [key for key in raw if key.startswith("_")]
+    errors += [FieldError(f"/{key}", "extra_forbidden", "is not a known key") for key in reserved]
+    for key in reserved:
+        del raw[key]
     try:
         return _Sources(**raw)
+    except SettingsError as error:
+        errors.append(FieldError("environment", "unreadable", f"{error}; lists and tables are written as JSON"))
+        return None
     except ValidationError as error:
         faults = error.errors()
     errors += [_translate(fault) for fault in faults]
-    if any(fault["type"] != "extra_forbidden" for fault in faults):
+    if any(fault["type"] == "missing" or fault["loc"][-1] in _CONTAINERS for fault in faults):
         return None
     for fault in faults:
         _drop(raw, fault["loc"])
@@ -50,6 +69,13 @@ def _read(raw: dict[str, Any], errors: list[FieldError]) -> File | None:
         return _Sources(**raw)
     except ValidationError:
         return None
+
+
+def _find_strangers(names: Iterable[str]) -> list[str]:
+    """Variables with our prefix that set nothing: more likely a slip than meant."""
+    known = {ENV_PREFIX + field.upper() for field in File.model_fields}
+    ours = (name for name in names if name.upper().startswith(ENV_PREFIX))
+    return sorted(name for name in ours if name.upper().partition("__")[0] not in known)
 
 
 def _drop(raw: Any, loc: tuple[int | str, ...]) -> None:
@@ -60,6 +86,16 @@ def _drop(raw: Any, loc: tuple[int | str, ...]) -> None:
             raw = raw.get(part)
     if isinstance(raw, dict):
         raw.pop(loc[-1], None)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, with network names as the catalogue writes them."""
+
+    def __call__(self) -> dict[str, Any]:
+        data = super().__call__()
+        if isinstance(data.get("networks"), dict):
+            data["networks"] = {name.replace("_", "-"): entry for name, entry in data["networks"].items()}
+        return data
 
 
 class _Sources(File, BaseSettings):
@@ -83,8 +119,8 @@ class _Sources(File, BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The arguments are the file's content; `.env` files and secret folders are not read behind anybody's back."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+        del env_settings, dotenv_settings, file_secret_settings
+        return _Environment(settings_cls), init_settings
 
 
 def _translate(fault: Any) -> FieldError:

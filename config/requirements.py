@@ -39,7 +39,8 @@ class _Reading:
     def find_network(self, name: object, pointer: str) -> Network | None:
         found = next((n for n in self.networks.values() if name in (n.name, n.id)), None)
         if found is None:
-            self.fault(pointer, "unknown_network", "is not a configured network")
+            known = ", ".join(n.name for n in self.networks.values()) or "none"
+            self.fault(pointer, "unknown_network", f"is not a configured network; configured are: {known}")
         return found
 
 
@@ -80,10 +81,20 @@ def _read_created(reading: _Reading, entry: Mapping[str, Any], pointer: str) -> 
     if not isinstance(names, list) or not names:
         reading.fault(f"{pointer}/networks", "required", "must be a list of network names")
         return
-    found = [reading.find_network(name, f"{pointer}/networks/{i}") for i, name in enumerate(names)]
+    found = [_find_sold(reading, name, f"{pointer}/networks/{i}") for i, name in enumerate(names)]
+    ids = [n.id for n in found if n is not None]
+    if len(set(ids)) < len(ids):
+        reading.fault(f"{pointer}/networks", "repeated", "names a network more than once")
     if reading.created is not None:
         reading.fault(pointer, "repeated", "is the second entry for new wallets")
-    reading.created = CreatedFunding(tuple(n.id for n in found if n is not None))
+    reading.created = CreatedFunding(tuple(ids))
+
+
+def _find_sold(reading: _Reading, name: object, pointer: str) -> Network | None:
+    network = reading.find_network(name, pointer)
+    if network is not None and all(a.onramp is None for a in network.assets):
+        reading.fault(pointer, "not_sold_here", f"Stripe sells nothing on {network.name}: it can only be watched")
+    return network
 
 
 def _read_low(reading: _Reading, entry: Mapping[str, Any], pointer: str) -> None:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
 Port = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
+EventPattern = Annotated[str, Field(pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
+"""`*`, `top_up.*`, or one type."""
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+")]
 
 
@@ -98,7 +100,7 @@ class EndpointEntry(Strict):
     secret: SecretStr | None = None
     secret_file: str | None = None
     old_secrets: list[SecretStr] = []
-    events: Annotated[list[str], Field(min_length=1)] = ["*"]
+    events: Annotated[list[EventPattern], Field(min_length=1)] = ["*"]
     include_links: bool = False
     enabled: bool = True
 
