@@ -91,21 +91,18 @@ def sort_error(error: stripe.StripeError) -> OnrampError:
 
 
 def _sort(status: int, code: str | None, kind: str | None) -> type[OnrampError]:
-    if status < HTTPStatus.BAD_REQUEST:  # the SDK could not read the body: what was done is not known
-        return OnrampUnknown
-    if code == PAUSED:
-        return OnrampPaused
-    if code in USER:
-        return OnrampUserRefused
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or code in ACCOUNT:
-        return OnrampMisconfigured
-    if code in PASSING:
-        return OnrampRetry
-    if kind == "idempotency_error":  # one key, two bodies: ours to repair, and no repetition helps
-        return OnrampRefused
-    if status in _PASSING_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return OnrampRetry
-    return OnrampRefused
+    """The first that holds. Below 400 the SDK could not read the body: what was done is not known."""
+    cases: tuple[tuple[bool, type[OnrampError]], ...] = (
+        (status < HTTPStatus.BAD_REQUEST, OnrampUnknown),
+        (code == PAUSED, OnrampPaused),
+        (code in USER, OnrampUserRefused),
+        (status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or code in ACCOUNT, OnrampMisconfigured),
+        (code in PASSING, OnrampRetry),
+        # one key, two bodies: ours to repair, and no repetition helps
+        (kind == "idempotency_error", OnrampRefused),
+        (status in _PASSING_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR, OnrampRetry),
+    )
+    return next((sort for holds, sort in cases if holds), OnrampRefused)
 
 
 def _read(body: Any, name: str) -> str | None:

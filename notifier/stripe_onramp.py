@@ -84,7 +84,7 @@ class StripeOnramp:
     async def __aexit__(self, *exc: object) -> None:
         """Close the connections."""
         self._client = None
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
     @property
     def livemode(self) -> bool:
