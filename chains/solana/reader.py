@@ -15,6 +15,8 @@ from chains.solana.accounts import Account, read_account
 log = structlog.get_logger()
 
 Commitment = Literal["confirmed", "finalized"]
+Marks = dict[Commitment, int]
+"""The highest slot seen at each commitment."""
 
 MOST_ACCOUNTS: Final = 100
 """Of one getMultipleAccounts: the node's own limit."""
@@ -37,13 +39,17 @@ class Behind(Unavailable):
 
 
 class AccountReader:
-    """Reads slots and accounts. Remembers the highest slot seen at each commitment, and believes none below."""
+    """Reads slots and accounts. Remembers the highest slot seen at each commitment, and believes none below.
+
+    Accounts have a mark of their own: a node may read them at a slot above the one that it names as confirmed.
+    """
 
     def __init__(self, rpc: RpcClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives monotonic seconds."""
         self._rpc = rpc
         self._clock = clock
-        self._seen: dict[Commitment, int] = {"confirmed": 0, "finalized": 0}
+        self._heads: Marks = {"confirmed": 0, "finalized": 0}
+        self._reads: Marks = {"confirmed": 0, "finalized": 0}
         self._moved_at = clock()
 
     @property
@@ -53,7 +59,8 @@ class AccountReader:
 
     def expect(self, slot: int) -> None:
         """Believe no confirmed slot below this one, which an earlier run has seen."""
-        self._seen["confirmed"] = max(self._seen["confirmed"], slot)
+        for marks in (self._heads, self._reads):
+            marks["confirmed"] = max(marks["confirmed"], slot)
 
     def forgive(self) -> None:
         """Count the time that the slot stood from now."""
@@ -66,9 +73,12 @@ class AccountReader:
         """
 
         async def ask(endpoint: Endpoint) -> int:
-            least = self._seen[commitment]
+            least = self._heads[commitment]
             slot = await self._rpc.call("getSlot", [{"commitment": commitment}], endpoint=endpoint)
-            self._believe(endpoint, commitment, slot, least)
+            self._believe(endpoint, slot, least)
+            if commitment == "confirmed" and slot > least:
+                self._moved_at = self._clock()
+            self._heads[commitment] = max(self._heads[commitment], slot)
             if patience is not None and self.stood_for > patience:
                 self._rpc.doubt(endpoint)
             return int(slot)
@@ -112,7 +122,7 @@ class AccountReader:
         behind: list[Behind] = []
 
         async def ask(endpoint: Endpoint) -> list[tuple[Account | None, int]]:
-            least = max(self._seen[commitment], min_slot)  # answers to what was asked at once may overtake each other
+            least = max(self._reads[commitment], min_slot)  # answers to what was asked at once may overtake each other
             answer = await self._rpc.call("getMultipleAccounts", [list(addresses), options], endpoint=endpoint)
             try:
                 slot, values = answer["context"]["slot"], answer["value"]
@@ -121,10 +131,11 @@ class AccountReader:
             if not isinstance(values, list) or len(values) != len(addresses):
                 raise Unavailable(f"{endpoint.host} gave other accounts than asked for")
             try:
-                self._believe(endpoint, commitment, slot, least)
+                self._believe(endpoint, slot, least)
             except Behind as error:
                 behind.append(error)
                 raise
+            self._reads[commitment] = max(self._reads[commitment], slot)
             return [(read_account(value), slot) for value in values]
 
         try:
@@ -136,14 +147,11 @@ class AccountReader:
                 raise behind[0] from None
             raise
 
-    def _believe(self, endpoint: Endpoint, commitment: Commitment, slot: object, least: int) -> None:
-        """Take note of a slot, or raise: `Behind` for one below what was seen or asked for."""
+    def _believe(self, endpoint: Endpoint, slot: object, least: int) -> None:
+        """Raises `Behind` for a slot below what was seen or asked for."""
         if type(slot) is not int or slot < 0:
             raise Unavailable(f"{endpoint.host} gave no slot")
         if slot < least:
             self._rpc.doubt(endpoint)
             log.info("slot.lower", host=endpoint.host, slot=slot, seen=least)
             raise Behind(f"{endpoint.host} is at slot {slot}, {least} was seen")
-        if commitment == "confirmed" and slot > self._seen[commitment]:
-            self._moved_at = self._clock()
-        self._seen[commitment] = max(self._seen[commitment], slot)
