@@ -107,6 +107,21 @@ def test_a_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(parse(path))
 
 
+def test_only_its_own_command_imports_the_sandbox() -> None:
+    """What stands in Stripe's place is never part of what asks Stripe."""
+    outside = [path for path in SOURCES if Path("notifier/sandbox") not in path.parents]
+    importers = [
+        path
+        for path in outside
+        if any(
+            "notifier.sandbox" in ast.unparse(n)
+            for n in ast.walk(parse(path))
+            if isinstance(n, ast.ImportFrom | ast.Import)
+        )
+    ]
+    assert importers == [Path("watcher/cli.py")]
+
+
 def test_no_module_is_a_drawer() -> None:
     """A name says a subject; these say that there was none."""
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}

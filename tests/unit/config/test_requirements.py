@@ -62,6 +62,17 @@ def test_what_stripe_does_not_sell_can_be_watched() -> None:
     assert [e.ask for e in parse(entry | {"ask": False}).low] == [False]
 
 
+def test_a_new_wallet_is_funded_where_stripe_sells_anything() -> None:
+    """One token that is only watched does not keep a network from being asked for."""
+    own = {"symbol": "OWN", "decimals": 18, "reference": "0x5FbDB2315678afecb367f032d93F642f64180aa3"}
+    network = build_network(
+        "ethereum", NetworkEntry.model_validate({"http": ["https://x.example"], "assets": [own]}), []
+    )
+    assert network is not None
+    entry = {"when": "created", "networks": ["ethereum"]}
+    assert parse_funding([entry], {network.id: network}, pointer="/funding").created == CreatedFunding((ETHEREUM,))
+
+
 def test_no_list_means_no_requirement() -> None:
     """An empty list is a wallet that is only watched."""
     assert parse() == FundingResult()
@@ -113,7 +124,8 @@ def test_a_mistake_is_refused_at_its_place(entry: object, fault: tuple[str, str]
 def test_a_holding_and_a_new_wallet_have_one_entry_each() -> None:
     """Two levels for one holding, or two first fundings, would contradict one another."""
     created = {"when": "created", "networks": ["ethereum"]}
-    assert faults(LOW, LOW | {"asset": USDC, "target": "60"}) == [("/funding/1", "repeated")]
+    for second in ("USDC", USDC):
+        assert faults(LOW, LOW | {"asset": second, "target": "60"}) == [("/funding/1", "repeated")]
     assert faults(created, created) == [("/funding/1", "repeated")]
 
 
