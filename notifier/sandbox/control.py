@@ -1,6 +1,7 @@
 """`/_sandbox/…`: what a test or a demo does in place of people and of bad luck."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -23,11 +24,13 @@ def add_control_routes(app: web.Application, sandbox: Sandbox, payments: Payment
             return _fault(400, 'send {"then": "complete" | "processing" | "reject", "deliver": "<amount>"}')
         if sandbox.sessions.find(session_id) is None:
             return _fault(404, "there is no such session")
+        entry = Entry(sandbox.now(), "pay", None, None, {"then": then, **order}, 200, session_id)
         try:
             session = await payments.pay(session_id, then, order=order)
         except PaymentRefused as error:
+            sandbox.ledger.append(replace(entry, status=409))
             return _fault(409, str(error))
-        sandbox.ledger.append(Entry(sandbox.now(), "pay", None, None, {"then": then, **order}, 200, session_id))
+        sandbox.ledger.append(entry)
         return web.json_response(session.render(sandbox.base_url()))
 
     async def faults(request: web.Request) -> web.StreamResponse:
@@ -48,7 +51,7 @@ def add_control_routes(app: web.Application, sandbox: Sandbox, payments: Payment
 async def _read(request: web.Request) -> dict[str, Any]:
     try:
         order = json.loads(await request.text() or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"then": "not JSON"}
     return order if isinstance(order, dict) else {"then": "not an object"}
 

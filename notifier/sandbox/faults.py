@@ -16,11 +16,6 @@ class FaultKind(StrEnum):
     TIMEOUT_AFTER_EFFECT = "timeout_after_effect"
     DISABLED = "disabled"
 
-    @property
-    def after_effect(self) -> bool:
-        """Whether the session is made all the same."""
-        return self in (FaultKind.ERROR_AFTER_EFFECT, FaultKind.TIMEOUT_AFTER_EFFECT)
-
     def refusal(self) -> StripeRefusal:
         """The answer."""
         if self is FaultKind.RATE_LIMIT:

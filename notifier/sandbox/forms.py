@@ -1,25 +1,18 @@
 """Stripe's form encoding: `a[b][c]=1`, lists as `a[0]=` or `a[]=`. An unreadable name is a parameter too."""
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-_NAME = re.compile(r"([A-Za-z0-9_]+)((?:\[[A-Za-z0-9_]*\])*)", re.ASCII)
-_PART = re.compile(r"\[([A-Za-z0-9_]*)\]", re.ASCII)
+_NAME = re.compile(r"([A-Za-z0-9_]+)((?:\[[^\[\]]*\])*)", re.ASCII)
+_PART = re.compile(r"\[([^\[\]]*)\]")
 MOST_FIELDS: Final = 200
 
 
 def decode_form(text: str) -> dict[str, Any]:
     """Nested maps and lists of strings. Raises ValueError for what is no form."""
-    pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    return decode_pairs(pairs)
-
-
-def decode_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The same, of names and values already split."""
     root: dict[str, Any] = {}
-    for name, value in pairs:
+    for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS):
         match = _NAME.fullmatch(name)
         if match is None:
             root[name] = value

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from notifier.sandbox.errors import StripeRefusal
@@ -11,53 +11,53 @@ MOST_CHARACTERS: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """An answer and the parameters that it is for."""
+class Outcome:
+    """What a request came to."""
 
-    params: str
     status: int
     body: Mapping[str, Any]
+    session: str | None = None
+    """The session that it made or showed, whatever the answer says."""
+    lost: bool = False
+    """The answer never reaches whoever asked."""
+    replayed: bool = False
 
 
-Run = Callable[[], Awaitable[tuple[int, Mapping[str, Any], bool]]]
-"""Gives status, body, and whether execution had begun: refused parameters are not stored."""
+Run = Callable[[], Awaitable[Outcome]]
+"""Carries a request out. What it raises is not stored: execution had not begun."""
 
 
 class IdempotencyKeys:
-    """Answers by (API key, idempotency key)."""
+    """Outcomes by (API key, idempotency key)."""
 
     def __init__(self) -> None:
         """Empty; kept for as long as the sandbox runs."""
-        self._answers: dict[tuple[str, str], Stored] = {}
+        self._stored: dict[tuple[str, str], tuple[str, Outcome]] = {}
         self._running: set[tuple[str, str]] = set()
 
-    async def once(
-        self, api_key: str, key: str | None, params: Mapping[str, Any], run: Run
-    ) -> tuple[int, Mapping[str, Any], bool]:
-        """Status, body, whether it is a replay. Raises `StripeRefusal` for a key in use, or with other parameters."""
+    async def once(self, api_key: str, key: str | None, params: Mapping[str, Any], run: Run) -> Outcome:
+        """Run it, or replay what it came to. Raises `StripeRefusal` for a key in use, or with other parameters."""
         if key is None:
-            status, body, _ = await run()
-            return status, body, False
+            return await run()
         if len(key) > MOST_CHARACTERS:
-            message = f"Idempotency keys have at most {MOST_CHARACTERS} characters."
-            raise StripeRefusal(400, None, message, type="idempotency_error")
+            raise _refuse(400, f"Idempotency keys have at most {MOST_CHARACTERS} characters.")
         this, text = (api_key, key), json.dumps(params, sort_keys=True)
         if this in self._running:
             message = "There is currently another in-progress request using this Idempotent Key."
-            raise StripeRefusal(409, "idempotency_key_in_use", message, type="idempotency_error")
-        stored = self._answers.get(this)
-        if stored is not None:
-            if stored.params != text:
-                message = (
-                    "Keys for idempotent requests can only be used with the same parameters they were first used with."
-                )
-                raise StripeRefusal(400, None, message, type="idempotency_error")
-            return stored.status, stored.body, True
+            raise _refuse(409, message, "idempotency_key_in_use")
+        if this in self._stored:
+            before, outcome = self._stored[this]
+            if before != text:
+                raise _refuse(400, "A key can only be used again with the parameters it was first used with.")
+            return replace(outcome, replayed=True, lost=False)
         self._running.add(this)
         try:
-            status, body, begun = await run()
+            outcome = await run()
         finally:
             self._running.discard(this)
-        if begun:
-            self._answers[this] = Stored(text, status, body)
-        return status, body, False
+        self._stored[this] = (text, outcome)
+        return outcome
+
+
+def _refuse(status: int, message: str, code: str | None = None) -> StripeRefusal:
+    return StripeRefusal(status, code, message, type="idempotency_error")

@@ -3,6 +3,7 @@
 A GET changes nothing: mail and chat scanners open links first. Paying is a POST from the page itself.
 """
 
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final
 
@@ -15,65 +16,74 @@ from notifier.sandbox.rules import WALLET_KEYS
 from notifier.sandbox.sessions import USD_PRICES, SandboxSession
 from notifier.sandbox.state import Sandbox
 
+_POLICY: Final = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'",
+    "Content-Security-Policy": _POLICY,
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "X-Robots-Tag": "noindex",
     "X-Content-Type-Options": "nosniff",
 }
+TEMPLATES: Final = files("notifier.sandbox") / "templates"
 
 
-def add_page_routes(app: web.Application, sandbox: Sandbox, payments: Payments) -> None:
-    """Pages, their style, and the two buttons."""
-    templates = files("notifier.sandbox") / "templates"
-    loader = jinja2.FunctionLoader(lambda name: (templates / name).read_text())
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+class Pages:
+    """The handlers of the pages."""
 
-    def show(name: str, status: int = 200, **values: Any) -> web.Response:
-        text = environment.get_template(name).render(**values)
+    def __init__(self, sandbox: Sandbox, payments: Payments) -> None:
+        """Templates are read when first shown."""
+        self._sandbox = sandbox
+        self._payments = payments
+        loader = jinja2.FunctionLoader(lambda name: (TEMPLATES / name).read_text())
+        self._environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+
+    def add_routes(self, app: web.Application) -> None:
+        """Pages, their style, and the two buttons."""
+        app.router.add_get("/", self._index)
+        app.router.add_get("/style.css", self._style)
+        app.router.add_get("/favicon.ico", self._icon)
+        app.router.add_get("/pay/{page}", self._page)
+        app.router.add_post("/pay/{page}", self._act)
+
+    def _show(self, name: str, status: int = 200, **values: Any) -> web.Response:
+        text = self._environment.get_template(name).render(**values)
         return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
 
-    def find(request: web.Request) -> SandboxSession | None:
-        return sandbox.sessions.find_page(request.match_info["page"])
+    def _find(self, request: web.Request) -> SandboxSession | None:
+        return self._sandbox.sessions.find_page(request.match_info["page"])
 
-    async def page(request: web.Request) -> web.StreamResponse:
-        session = find(request)
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        session = self._find(request)
         if session is None:
-            return show("missing.html", 404)
-        return show("pay.html", **describe(session), problem=None)
+            return self._show("missing.html", 404)
+        return self._show("pay.html", **describe(session), problem=None)
 
-    async def act(request: web.Request) -> web.StreamResponse:
-        session = find(request)
+    async def _act(self, request: web.Request) -> web.StreamResponse:
+        session = self._find(request)
         if session is None:
-            return show("missing.html", 404)
+            return self._show("missing.html", 404)
         form = await request.post()
-        order = {k: str(form[k]) for k in ("currency", "network") if form.get(k)}
-        if form.get("deliver") is not None:
-            order["deliver"] = str(form["deliver"]).strip()
+        order = {k: str(form[k]).strip() for k in ("currency", "network", "deliver") if form.get(k)}
         then = "reject" if form.get("then") == "reject" else "complete"
+        entry = Entry(self._sandbox.now(), "pay", None, None, {"then": then, **order}, 200, session.id)
         try:
-            session = await payments.pay(session.id, then, order=order)
+            await self._payments.pay(session.id, then, order=order)
         except PaymentRefused as error:
-            return show("pay.html", 409, **describe(sandbox.sessions.find(session.id) or session), problem=str(error))
-        sandbox.ledger.append(Entry(sandbox.now(), "pay", None, None, {"then": then, **order}, 200, session.id))
+            self._sandbox.ledger.append(replace(entry, status=409))
+            now = self._sandbox.sessions.find(session.id) or session
+            return self._show("pay.html", 409, **describe(now), problem=str(error))
+        self._sandbox.ledger.append(entry)
         return web.HTTPSeeOther(f"/pay/{session.page}")
 
-    async def index(_: web.Request) -> web.StreamResponse:
-        sessions = [describe(s) for s in sandbox.sessions.newest_first()]
-        return show("index.html", sessions=sessions)
+    async def _index(self, _: web.Request) -> web.StreamResponse:
+        sessions = [describe(s) for s in self._sandbox.sessions.newest_first()]
+        return self._show("index.html", sessions=sessions)
 
-    async def style(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=(templates / "style.css").read_text(), content_type="text/css")
+    async def _style(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text=(TEMPLATES / "style.css").read_text(), content_type="text/css")
 
-    async def icon(_: web.Request) -> web.StreamResponse:
+    async def _icon(self, _: web.Request) -> web.StreamResponse:
         return web.Response(status=204)
-
-    app.router.add_get("/", index)
-    app.router.add_get("/style.css", style)
-    app.router.add_get("/favicon.ico", icon)
-    app.router.add_get("/pay/{page}", page)
-    app.router.add_post("/pay/{page}", act)
 
 
 def describe(session: SandboxSession) -> dict[str, Any]:

@@ -1,20 +1,22 @@
 """What a person does on the hosted page: pays, or is refused. Coins move on the local chain; then it is complete."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 import structlog
 
-from notifier.sandbox.delivery import EVM_NETWORKS, Delivery, DeliveryFailed
+from notifier.sandbox.delivery import EVM_NETWORKS, Delivery, DeliveryFailed, TransferFailed
 from notifier.sandbox.rules import DECIMALS, SOLD, WALLET_KEYS
 from notifier.sandbox.sessions import SandboxSession, Sessions
 from notifier.sandbox.webhooks import Webhooks
 
 log = structlog.get_logger()
 
+_AMOUNT = re.compile(r"[0-9]{1,40}(?:\.([0-9]{1,40}))?", re.ASCII)
 PAID: Final = ("fulfillment_processing", "fulfillment_complete")
 
 
@@ -68,7 +70,9 @@ class Payments:
             chain = self._chains.get(chosen.network)
             if chain is None and chosen.amount > 0:
                 raise PaymentRefused(f"the sandbox has no local chain for {chosen.network}: nothing could be delivered")
-            if session.status != "fulfillment_processing":
+            if session.status == "initialized":
+                session = self._move(session, "requires_payment")
+            if session.status == "requires_payment":
                 session = self._move(
                     session, "fulfillment_processing", currency=chosen.currency, network=chosen.network
                 )
@@ -77,14 +81,26 @@ class Payments:
             return await self._deliver(session, chosen, chain)
 
     async def _deliver(self, session: SandboxSession, chosen: Order, chain: Delivery | None) -> SandboxSession:
-        transaction = None
-        if chosen.amount > 0 and chain is not None:
+        if chain is not None and (session.sent is not None or chosen.amount > 0):
             try:
-                transaction = await chain.send(chosen.currency, chosen.address, chosen.amount)
+                session = await self._transfer(session, chosen, chain)
             except DeliveryFailed as error:
                 raise PaymentRefused(str(error)) from None
-        log.info("sandbox.delivered", session=session.id, amount=str(chosen.amount), currency=chosen.currency)
-        return self._move(session, "fulfillment_complete", delivered=chosen.amount, transaction=transaction)
+        delivered = chosen.amount if session.sent is None else session.delivered
+        log.info("sandbox.delivered", session=session.id, amount=str(delivered), currency=chosen.currency)
+        return self._move(session, "fulfillment_complete", delivered=delivered, transaction=session.sent)
+
+    async def _transfer(self, session: SandboxSession, chosen: Order, chain: Delivery) -> SandboxSession:
+        """Send once; a transfer that is on its way already is only waited for."""
+        if session.sent is None:
+            sent = await chain.send(chosen.currency, chosen.address, chosen.amount)
+            session = self._sessions.change(session.id, sent=sent, delivered=chosen.amount)
+        try:
+            await chain.wait(session.sent or "")
+        except TransferFailed:
+            self._sessions.change(session.id, sent=None, delivered=None)
+            raise
+        return session
 
     def _move(self, session: SandboxSession, status: str, **values: object) -> SandboxSession:
         moved = self._sessions.change(session.id, status=status, **values)
@@ -95,24 +111,25 @@ class Payments:
 def choose(session: SandboxSession, order: Mapping[str, str]) -> Order:
     """What is bought, where to, and how much. Raises `PaymentRefused` for what the session's locks forbid."""
     wanted = session.wanted
-    network = order.get("network") or session.network or wanted.network
+    network = session.network or order.get("network") or wanted.network
     options = [pair for pair in list_options(session) if network in (None, pair[1])]
-    currency = order.get("currency") or session.currency or wanted.currency
-    options = [pair for pair in options if currency in (None, pair[0])] or options[:1]
-    if not options:
-        raise PaymentRefused("nothing is sold under this session's locks")
-    currency, network = options[0]
+    currency = session.currency or order.get("currency") or wanted.currency
+    fitting = [pair for pair in options if currency in (None, pair[0])]
+    if not fitting and "currency" not in order:  # the session's default is not sold on the network that was chosen
+        fitting = options
+    if not fitting:
+        raise PaymentRefused("this is not sold under the session's locks")
+    currency, network = fitting[0]
     address = wanted.wallet_addresses.get(WALLET_KEYS[network])
     if address is None:
         raise PaymentRefused(f"the session has no address on {network}")
     text = order.get("deliver") or (str(wanted.destination_amount) if wanted.destination_amount is not None else "")
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise PaymentRefused("say how much: a decimal number") from None
-    if not amount.is_finite() or amount < 0:
-        raise PaymentRefused("the amount must not be negative")
-    return Order(currency, network, address, amount.quantize(Decimal(1).scaleb(-DECIMALS[currency])))
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise PaymentRefused('say how much: a plain number such as "12.4"')
+    if len((match[1] or "").rstrip("0")) > DECIMALS[currency]:
+        raise PaymentRefused(f"{currency.upper()} has {DECIMALS[currency]} decimals")
+    return Order(currency, network, address, Decimal(text))
 
 
 def list_options(session: SandboxSession) -> list[tuple[str, str]]:

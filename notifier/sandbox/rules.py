@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from eth_utils.address import is_checksum_address
 from solders.pubkey import Pubkey
 
 from notifier.sandbox.errors import StripeRefusal, refuse, unknown_parameter
@@ -79,7 +80,7 @@ PARAMETERS: Final = frozenset(
     }
 )
 MOST_METADATA: Final = 50
-_AMOUNT = re.compile(r"[0-9]{1,60}(?:\.([0-9]{1,40}))?", re.ASCII)
+_AMOUNT = re.compile(r"-?[0-9]{1,60}(?:\.([0-9]{1,40}))?", re.ASCII)
 _EVM_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 SOURCE_DECIMALS: Final = 2
 
@@ -146,7 +147,7 @@ def _read_list(params: Mapping[str, Any], name: str, known: Any) -> tuple[str, .
     if not isinstance(value, list):
         raise refuse("parameter_invalid", f"Invalid array: '{name}'.", name)
     for i, item in enumerate(value):
-        if item not in known:
+        if not isinstance(item, str) or item not in known:
             raise refuse("parameter_invalid", f"Invalid {name}: must be one of {', '.join(known)}", f"{name}[{i}]")
     return tuple(dict.fromkeys(value))
 
@@ -186,7 +187,9 @@ def _read_wallets(params: Mapping[str, Any], networks: tuple[str, ...] | None, n
 
 def _is_address(key: str, address: str) -> bool:
     if key in EVM_KEYS:
-        return _EVM_ADDRESS.fullmatch(address) is not None
+        digits = address[2:]
+        plain = digits in (digits.lower(), digits.upper())
+        return _EVM_ADDRESS.fullmatch(address) is not None and (plain or is_checksum_address(address))
     if key == "solana":
         try:
             Pubkey.from_string(address)
@@ -278,7 +281,7 @@ def _read_metadata(params: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > MOST_METADATA:
         raise refuse("parameter_invalid", f"metadata is a hash of at most {MOST_METADATA} keys.", "metadata")
     for key, text in value.items():
-        if not isinstance(text, str) or len(key) > 40 or len(text) > 500:  # noqa: PLR2004  Stripe's limits
+        if not isinstance(text, str) or not 0 < len(key) <= 40 or len(text) > 500:  # noqa: PLR2004  Stripe's limits
             message = "Metadata keys have at most 40 characters, values 500."
             raise refuse("parameter_invalid", message, f"metadata[{key}]")
     return {key: text for key, text in value.items() if text}

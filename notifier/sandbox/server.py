@@ -13,9 +13,10 @@ from aiohttp import web
 
 from notifier.sandbox.api import add_api_routes
 from notifier.sandbox.control import add_control_routes
-from notifier.sandbox.delivery import EvmDelivery, SolanaDelivery
-from notifier.sandbox.pages import add_page_routes
+from notifier.sandbox.evm_delivery import EvmDelivery
+from notifier.sandbox.pages import Pages
 from notifier.sandbox.payments import Payments
+from notifier.sandbox.solana_delivery import SolanaDelivery
 from notifier.sandbox.state import Sandbox
 from notifier.sandbox.webhooks import Webhooks
 
@@ -38,6 +39,8 @@ class SandboxOptions:
     solana_tokens: Mapping[str, tuple[str, Path]] = field(default_factory=dict)
     """Mint and keypair file of its authority, by Stripe's currency."""
     ledger: Path | None = None
+    create_seconds: float = 0.0
+    """How long a create call takes."""
 
 
 @asynccontextmanager
@@ -47,7 +50,7 @@ async def open_sandbox(options: SandboxOptions) -> AsyncIterator[str]:
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout, trust_env=False))
         where = {"url": ""}
-        sandbox = Sandbox(lambda: where["url"], options.ledger)
+        sandbox = Sandbox(lambda: where["url"], options.ledger, create_seconds=options.create_seconds)
         webhooks = Webhooks(options.webhook_url, options.webhook_secret, http, now=sandbox.now)
         payments = Payments(
             sandbox.sessions,
@@ -59,7 +62,7 @@ async def open_sandbox(options: SandboxOptions) -> AsyncIterator[str]:
         app = web.Application()
         add_api_routes(app, sandbox)
         add_control_routes(app, sandbox, payments)
-        add_page_routes(app, sandbox, payments)
+        Pages(sandbox, payments).add_routes(app)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -31,12 +31,16 @@ class SandboxSession:
     secret: str
     page: str
     """The opaque part of its hosted page's address."""
+    account: str
+    """The API key it was made with: another one doesn't see it."""
     wanted: Wanted
     status: str = "initialized"
     currency: str | None = None
     network: str | None = None
     delivered: Decimal | None = None
     transaction: str | None = None
+    sent: str | None = None
+    """A transfer on its way: it is waited for, never sent again."""
 
     def amount(self) -> Decimal | None:
         """In the asset's unit: what arrived, or what was asked for."""
@@ -96,11 +100,11 @@ class Sessions:
         self._now = now
         self._by_id: dict[str, SandboxSession] = {}
 
-    def create(self, wanted: Wanted) -> SandboxSession:
-        """A new one."""
+    def create(self, wanted: Wanted, account: str) -> SandboxSession:
+        """A new one, of the account that an API key stands for."""
         session_id = "cos_" + secrets.token_hex(12)
         secret = f"{session_id}_secret_{secrets.token_hex(12)}"
-        made = SandboxSession(session_id, self._now(), secret, secrets.token_urlsafe(24), wanted)
+        made = SandboxSession(session_id, self._now(), secret, secrets.token_urlsafe(24), account, wanted)
         self._by_id[session_id] = made
         return made
 
@@ -110,13 +114,16 @@ class Sessions:
 
     def find_page(self, page: str) -> SandboxSession | None:
         """By the address of its page."""
-        return next((s for s in self._by_id.values() if secrets.compare_digest(s.page, page)), None)
+        return next(
+            (s for s in self._by_id.values() if secrets.compare_digest(s.page.encode(), page.encode(errors="replace"))),
+            None,
+        )
 
     def change(self, session_id: str, **values: Any) -> SandboxSession:
         """Replace fields."""
         self._by_id[session_id] = replace(self._by_id[session_id], **values)
         return self._by_id[session_id]
 
-    def newest_first(self) -> Iterator[SandboxSession]:
-        """As Stripe lists them."""
-        return reversed(list(self._by_id.values()))
+    def newest_first(self, account: str | None = None) -> Iterator[SandboxSession]:
+        """As Stripe lists them; of one account, or all."""
+        return (s for s in reversed(list(self._by_id.values())) if account in (None, s.account))

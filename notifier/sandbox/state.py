@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from notifier.sandbox.faults import Faults
 from notifier.sandbox.idempotency import IdempotencyKeys
@@ -24,12 +23,10 @@ class Sandbox:
     base_url: Callable[[], str]
     ledger_path: Path | None = None
     now: Callable[[], int] = _now
+    create_seconds: float = 0.0
+    """How long a create call takes: meanwhile its idempotency key is in use."""
     faults: Faults = field(default_factory=Faults)
     idempotency: IdempotencyKeys = field(default_factory=IdempotencyKeys)
-    made_by_fault: dict[Any, str] = field(default_factory=dict)
-    """Sessions whose answer was an error all the same, by request: the ledger names them."""
-    hang_once: set[str] = field(default_factory=set)
-    """Sessions whose first answer never comes."""
 
     def __post_init__(self) -> None:
         """Sessions and ledger need the clock and the path."""

@@ -13,6 +13,7 @@ import structlog
 
 log = structlog.get_logger()
 
+API_VERSION: Final = "2026-10-28.endive"
 EVENT_TYPE: Final = "crypto.onramp_session.updated"
 TRIES: Final = 3
 PAUSE_SECONDS: Final = 1.0
@@ -26,7 +27,9 @@ class Webhooks:
     def __init__(
         self, url: str | None, secret: str | None, http: aiohttp.ClientSession, *, now: Callable[[], int]
     ) -> None:
-        """Without a URL nothing is sent."""
+        """Without a URL nothing is sent. Raises ValueError for a URL without a secret: anybody could sign."""
+        if url is not None and not secret:
+            raise ValueError("webhooks need a secret to be signed with")
         self._url = url
         self._secret = secret or ""
         self._http = http
@@ -40,6 +43,9 @@ class Webhooks:
         event = {
             "id": "evt_" + secrets.token_hex(12),
             "object": "event",
+            "api_version": API_VERSION,
+            "pending_webhooks": 1,
+            "request": {"id": None, "idempotency_key": None},
             "type": EVENT_TYPE,
             "created": self._now(),
             "livemode": False,
@@ -64,7 +70,7 @@ class Webhooks:
         digest = hmac.new(self._secret.encode(), stamp.encode() + b"." + body, sha256).hexdigest()
         headers = {"Stripe-Signature": f"t={stamp},v1={digest}", "Content-Type": "application/json"}
         try:
-            async with self._http.post(self._url or "", data=body, headers=headers) as answer:
+            async with self._http.post(self._url or "", data=body, headers=headers, allow_redirects=False) as answer:
                 return answer.status in SUCCESSES
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
