@@ -227,10 +227,9 @@ async def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="topup-demo-"))
-    stop = asyncio.Event()
     this = asyncio.current_task()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: (stop.set(), this and this.cancel()))
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel if this else sys.exit)
     try:
         async with AsyncExitStack() as stack:
             world = await build_world(stack, folder)
@@ -239,7 +238,7 @@ async def main() -> int:
             if options.keep:
                 say(f"still running; daemon {world.daemon.url}, sandbox {world.sandbox.url}, files in {folder}")
                 say(f"anvil {world.anvil.http}, Solana {world.solana.rpc_url}; Ctrl-C ends it all")
-                await stop.wait()
+                await asyncio.Event().wait()
     except asyncio.CancelledError:
         say("stopped")
         return 130

@@ -86,6 +86,7 @@ def create_key(
 
 @app.command()
 def sandbox(
+    *,
     listen: Annotated[str, typer.Option(help="HOST:PORT to answer on.")] = "127.0.0.1:8010",
     webhook_url: Annotated[str | None, typer.Option(help="Where status changes are sent.")] = None,
     webhook_secret: Annotated[str | None, typer.Option(help="whsec_… that they are signed with.")] = None,

@@ -19,7 +19,7 @@ from tests.nodes.processes import Backend, DaemonProcess, SandboxProcess, new_se
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.evm, pytest.mark.timeout(900)]
 
-KILLS = 50
+KILLS = int(os.environ.get("KILLS", "50"))
 POSTGRES_EVERY = 5
 """Every fifth kill takes PostgreSQL instead of the daemon."""
 LONGEST_LIFE = 1.2
@@ -135,7 +135,7 @@ async def pay_every_other(world: World) -> None:
     while True:
         for event in world.events():
             top_up = event["data"].get("top_up", {})
-            session = (top_up.get("onramp") or {}).get("session")
+            session = str((top_up.get("onramp") or {}).get("session"))
             even = event["type"] == "top_up.link_ready" and int(top_up["wallet"].split("-")[1]) % 2 == 0
             if even and session not in world.paid:
                 world.paid.add(session)
