@@ -70,7 +70,8 @@ def test_a_new_wallet_is_funded_where_stripe_sells_anything() -> None:
     )
     assert network is not None
     entry = {"when": "created", "networks": ["ethereum"]}
-    assert parse_funding([entry], {network.id: network}, pointer="/funding").created == CreatedFunding((ETHEREUM,))
+    result = parse_funding([entry], {network.id: network}, pointer="/funding")
+    assert result == FundingResult(created=CreatedFunding((ETHEREUM,)))
 
 
 def test_no_list_means_no_requirement() -> None:
