@@ -3,6 +3,7 @@
 A GET changes nothing: mail and chat scanners open links first. Paying is a POST from the page itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final
@@ -45,9 +46,9 @@ class Pages:
         app.router.add_get("/pay/{page}", self._page)
         app.router.add_post("/pay/{page}", self._act)
 
-    def _show(self, name: str, status: int = 200, **values: Any) -> web.Response:
-        text = self._environment.get_template(name).render(**values)
-        return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
+    def _show(self, name: str, values: Mapping[str, Any], *, http_status: int = 200) -> web.Response:
+        text = self._environment.get_template(name).render(values)
+        return web.Response(text=text, status=http_status, content_type="text/html", headers=_HEADERS)
 
     def _find(self, request: web.Request) -> SandboxSession | None:
         return self._sandbox.sessions.find_page(request.match_info["page"])
@@ -55,13 +56,13 @@ class Pages:
     async def _page(self, request: web.Request) -> web.StreamResponse:
         session = self._find(request)
         if session is None:
-            return self._show("missing.html", 404)
-        return self._show("pay.html", **describe(session), problem=None)
+            return self._show("missing.html", {}, http_status=404)
+        return self._show("pay.html", {**describe(session), "problem": None})
 
     async def _act(self, request: web.Request) -> web.StreamResponse:
         session = self._find(request)
         if session is None:
-            return self._show("missing.html", 404)
+            return self._show("missing.html", {}, http_status=404)
         form = await request.post()
         order = {k: str(form[k]).strip() for k in ("currency", "network", "deliver") if form.get(k)}
         then = "reject" if form.get("then") == "reject" else "complete"
@@ -71,13 +72,13 @@ class Pages:
         except PaymentRefused as error:
             self._sandbox.ledger.append(replace(entry, status=409))
             now = self._sandbox.sessions.find(session.id) or session
-            return self._show("pay.html", 409, **describe(now), problem=str(error))
+            return self._show("pay.html", {**describe(now), "problem": str(error)}, http_status=409)
         self._sandbox.ledger.append(entry)
-        return web.HTTPSeeOther(f"/pay/{session.page}")
+        return web.Response(status=303, headers={"Location": f"/pay/{session.page}"})
 
     async def _index(self, _: web.Request) -> web.StreamResponse:
         sessions = [describe(s) for s in self._sandbox.sessions.newest_first()]
-        return self._show("index.html", sessions=sessions)
+        return self._show("index.html", {"sessions": sessions})
 
     async def _style(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text=(TEMPLATES / "style.css").read_text(), content_type="text/css")

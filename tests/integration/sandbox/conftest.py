@@ -1,6 +1,7 @@
 """A sandbox on a port of its own, and a client that speaks to it as Stripe's do: forms and Basic authentication."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -69,6 +70,15 @@ class StripeClient:
         """All that was seen."""
         _, body = await self.control("/ledger")
         return list(body["data"])
+
+
+async def until(holds: Callable[[], Awaitable[object]], *, seconds: float = 15) -> None:
+    """Poll until something holds. Raises TimeoutError."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await holds():
+        if asyncio.get_running_loop().time() > deadline:
+            raise TimeoutError(f"not within {seconds:g} s")
+        await asyncio.sleep(0.02)
 
 
 @pytest.fixture

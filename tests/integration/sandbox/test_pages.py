@@ -1,0 +1,131 @@
+"""The hosted page: a GET changes nothing, names are escaped, and a real browser without scripts can pay on it."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from playwright.async_api import async_playwright
+
+from notifier.sandbox.server import SandboxOptions, open_sandbox
+from tests.integration.sandbox.conftest import EVM, SOLANA, StripeClient
+from tests.nodes.anvil import COIN, Anvil
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+async def text_of(stripe: StripeClient, url: str) -> tuple[int, str, str]:
+    async with stripe.http.get(url) as answer:
+        return answer.status, await answer.text(), answer.headers["Content-Security-Policy"]
+
+
+async def test_looking_changes_nothing(stripe: StripeClient) -> None:
+    """Mail scanners open links: any number of GET and HEAD leaves the session as it was."""
+    session = await stripe.session()
+    for _ in range(3):
+        status, text, policy = await text_of(stripe, session["redirect_url"])
+        assert status == 200
+        async with stripe.http.head(session["redirect_url"]) as answer:
+            assert answer.status == 200
+    assert "SANDBOX" in text
+    assert EVM in text
+    assert session["client_secret"] not in text
+    assert "<script" not in text
+    assert policy.startswith("default-src 'none'")
+    _, again, _ = await stripe.get("/" + session["id"])
+    assert again == session
+
+
+@pytest.mark.parametrize("path", ["/", "/pay/nothing", "/pay/%C3%A9"])
+async def test_every_page_says_sandbox(stripe: StripeClient, path: str) -> None:
+    """Also the list, and a link that is cut off."""
+    _, text, _ = await text_of(stripe, stripe.url + path)
+    assert "SANDBOX" in text
+
+
+async def test_names_are_escaped(stripe: StripeClient) -> None:
+    """What a client sends is text on the page, not markup."""
+    fields = {
+        "wallet_addresses[stellar]": "<b>AAAAAAAAAAAAAAAAAAAAAA</b>",
+        "destination_networks[0]": "stellar",
+        "destination_network": "stellar",
+        "destination_currency": "xlm",
+    }
+    status, session, _ = await stripe.create(fields)
+    assert status == 200
+    _, text, _ = await text_of(stripe, session["redirect_url"])
+    assert "&lt;b&gt;" in text
+    assert "<b>A" not in text
+
+
+async def test_several_assets_offer_a_choice(stripe: StripeClient) -> None:
+    """A session over two networks without an amount lets the person choose, and pays what was chosen."""
+    fields = {
+        "wallet_addresses[ethereum]": EVM,
+        "wallet_addresses[solana]": SOLANA,
+        "lock_wallet_address": "true",
+        "destination_networks[0]": "ethereum",
+        "destination_networks[1]": "solana",
+    }
+    status, session, _ = await stripe.create(fields)
+    assert status == 200
+    _, text, _ = await text_of(stripe, session["redirect_url"])
+    assert text.count("<select") == 2
+    form = {"network": "solana", "currency": "sol", "deliver": "0", "then": "complete"}
+    async with stripe.http.post(session["redirect_url"], data=form) as answer:
+        assert answer.status == 200
+    _, paid, _ = await stripe.get("/" + session["id"])
+    assert paid["status"] == "fulfillment_complete"
+    assert paid["transaction_details"]["destination_network"] == "solana"
+
+
+async def test_problem_is_shown(stripe: StripeClient) -> None:
+    """What can't be paid says why, on the page."""
+    session = await stripe.session()
+    async with stripe.http.post(session["redirect_url"], data={"deliver": "1", "then": "complete"}) as answer:
+        assert answer.status == 409
+        assert "no local chain" in await answer.text()
+
+
+@pytest.fixture
+async def paying(http: aiohttp.ClientSession) -> AsyncIterator[tuple[StripeClient, Anvil]]:
+    async with Anvil() as anvil, open_sandbox(SandboxOptions("127.0.0.1", 0, evm_rpc=anvil.http)) as url:
+        yield StripeClient(url, http), anvil
+
+
+@pytest.mark.browser
+@pytest.mark.evm
+@pytest.mark.parametrize("width", [1100, 380])
+async def test_pay_in_a_browser(paying: tuple[StripeClient, Anvil], tmp_path: Path, width: int) -> None:
+    """With scripts switched off, a person edits the amount, pays, and the coins are on chain. Wide and narrow."""
+    stripe, anvil = paying
+    session = await stripe.session()
+    shots = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = await browser.new_context(java_script_enabled=False, viewport={"width": width, "height": 800})
+        page = await context.new_page()
+        page.set_default_timeout(10_000)
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        await page.goto(session["redirect_url"])
+        await page.screenshot(path=shots / f"pay-{width}.png")
+        await page.get_by_label("Amount to deliver").fill("0.25")
+        await page.get_by_role("button", name="Pay (sandbox)").click()
+        await page.get_by_text("Paid and delivered").wait_for(timeout=20_000)
+        await page.screenshot(path=shots / f"paid-{width}.png")
+        await page.goto(stripe.url)
+        await page.screenshot(path=shots / f"index-{width}.png")
+        await browser.close()
+    assert complaints == []
+    assert await anvil.balance(EVM) == COIN // 4
