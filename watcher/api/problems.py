@@ -104,7 +104,6 @@ def make_problem_middleware(new_id: Callable[[str], str]) -> Any:
     @web.middleware
     async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = new_id("req")
-        request["request_id"] = request_id
         try:
             answer = await handler(request)
         except web.HTTPException as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -63,10 +64,11 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-class JsonNumber(str):
-    """A number with a fraction or an exponent, kept as it was written: no field takes one, and each says so."""
+@dataclass(frozen=True, slots=True)
+class JsonNumber:
+    """A number with a fraction or an exponent, as it was written: no field takes one, and each says so."""
 
-    __slots__ = ()
+    text: str
 
 
 class _Refused(Exception):

@@ -1,0 +1,1 @@
+"""The HTTP API on a real database, over a real socket."""

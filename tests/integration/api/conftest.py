@@ -1,0 +1,94 @@
+"""The API served on loopback, and callers with keys."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from sqlalchemy import func, insert, select
+
+from config.model import Settings
+from tests.fakes.settings import make_settings, make_tenant
+from tests.integration.watcher.world import World
+from watcher.api.application import create_app
+from watcher.api.auth import SCOPES, digest_key
+from watcher.api.routing import Deps
+from watcher.metrics import Metrics
+from watcher.store.database import Database
+from watcher.store.tables import api_key, metadata
+
+STRIPE_SECRET = "whsec_stripe"
+
+
+@dataclass
+class Caller:
+    """One key's holder."""
+
+    http: aiohttp.ClientSession
+    url: str
+    key: str
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str
+    ) -> tuple[int, Any]:
+        """Status and body; `raw` is sent as it is."""
+        data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
+        sent = {"Authorization": f"Bearer {self.key}"} | (
+            {"Content-Type": "application/json"} if data is not None else {}
+        )
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.http.request(method, self.url + path, data=data, headers=sent) as answer:
+            text = await answer.read()
+            return answer.status, json.loads(text) if text else None
+
+
+@dataclass
+class Api:
+    """Everything around one served application."""
+
+    world: World
+    http: aiohttp.ClientSession
+    url: str
+
+    async def caller(self, tenant: str = "default", scopes: tuple[str, ...] = SCOPES) -> Caller:
+        key = f"tuw_{tenant}_{'_'.join(scopes)}"
+        row = {"id": self.world.new_id("key"), "tenant": tenant, "digest": digest_key(key), "scopes": list(scopes)}
+        async with self.world.database.begin() as conn:
+            await conn.execute(insert(api_key).values(**row, created_at=self.world.clock.now()))
+        return Caller(self.http, self.url, key)
+
+    async def counts(self) -> dict[str, int]:
+        """Rows of every table: what a refused request must not change."""
+        async with self.world.database.begin() as conn:
+            return {
+                name: (await conn.execute(select(func.count()).select_from(table))).scalar_one()
+                for name, table in metadata.tables.items()
+            }
+
+
+def two_tenants(tmp: Path) -> Settings:
+    settings = make_settings(tmp)
+    default = replace(settings.tenants["default"], stripe_webhook_secrets=(STRIPE_SECRET,))
+    return replace(settings, tenants={"default": default, "other": replace(make_tenant(), id="other")})
+
+
+@pytest.fixture
+async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
+    world = await World(database, two_tenants(tmp_path)).start()
+    deps = Deps(database, world.settings, world.clock, world.new_id, Metrics(CollectorRegistry()), degraded=lambda: ())
+    runner = web.AppRunner(create_app(deps), handle_signals=False, shutdown_timeout=1, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        yield Api(world, http, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def call(api: Api) -> Caller:
+    return await api.caller()
