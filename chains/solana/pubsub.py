@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
-_HEALTHY_SECONDS: Final = 10.0
+_HEALTHY_SECONDS: Final = 3.0
 """A connection must live so long before the pause between attempts shrinks back."""
 _CONNECT_SECONDS: Final = 10.0
 _MAX_MESSAGE: Final = 2**24

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from solders.keypair import Keypair
@@ -34,6 +35,8 @@ class Town:
     dice: random.Random
     people: dict[str, Keypair]
     mints: dict[str, Mint]
+    deeds: Counter[str] = field(default_factory=Counter)
+    """How often what happened."""
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -65,9 +68,8 @@ class Town:
                 chosen.remove(others[0])
                 to = self.people[others[0].address].pubkey()
                 amount = self.dice.randint(1, truth[sender])
-                return [
-                    self.node.transfer_token(self.mints[sender.asset], self.people[sender.address], to, amount),
-                ]
+                self.deeds["between"] += 1
+                return [self.node.transfer_token(self.mints[sender.asset], self.people[sender.address], to, amount)]
         return []
 
     async def _change(self, holding: Holding, truth: dict[Holding, int]) -> None:
@@ -84,6 +86,7 @@ class Town:
             await self.node.transfer(person, self.node.bank.pubkey(), now - target, payer=self.node.bank)
 
     async def _change_token(self, mint: Mint, person: Keypair, now: int, target: int) -> None:
+        self.deeds["opened"] += now == 0
         if target > now:
             await self.node.mint_to(mint, person.pubkey(), target - now)
         elif self.dice.random() < 0.5 or mint.program == TOKEN_2022_PROGRAM_ID:
@@ -92,12 +95,14 @@ class Town:
             await self.node.transfer_token(mint, person, self.node.bank.pubkey(), now - target)
         if target == 0:  # its account is opened again by the next payment
             await self.node.close_account(mint, person)
+            self.deeds["closed"] += 1
 
     async def _fail(self, person: Keypair, now: int) -> None:
         """A failed transaction takes its fee alone."""
         try:
             await self.node.transfer(person, self.node.bank.pubkey(), 2 * now + SOL)
         except NodeError:
+            self.deeds["failed"] += 1
             return
         raise AssertionError("a transfer of more than there is went through")
 

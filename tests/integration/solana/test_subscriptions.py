@@ -106,6 +106,20 @@ async def test_an_unanswered_subscribe_is_a_dead_connection(scripted: ScriptedSo
         await subscribed(scripted, steps)
 
 
+async def test_a_subscription_that_stands_is_read_once_more(scripted: ScriptedSolana) -> None:
+    """What changed between the first read and the acknowledgement is seen: the holding is dirty again after it."""
+    scripted.acknowledges = False
+    chain = chain_on(scripted.url, ws=(scripted.ws_url,), ack_seconds=0.5, poll_seconds=4.0, tick_seconds=60.0)
+    chain.watch(WALLETS[:1])
+    async with chain, aclosing(chain.follow(None)) as steps:
+        await step_where(steps, lambda step: bool(step.dirty))
+        scripted.acknowledges = True
+        await until(lambda: scripted.subscribed)
+        step = await asyncio.wait_for(anext(steps), 1.0)  # sooner than the next poll
+    assert step.dirty == set(WALLETS[:1])
+    assert not step.gap
+
+
 async def test_a_silent_socket_is_a_dead_connection(scripted: ScriptedSolana) -> None:
     """An open socket that tells no slots any more is left for a new one, and everything resynced."""
     async with followed(scripted, silence_seconds=0.5) as (_, steps):
@@ -165,6 +179,19 @@ async def test_subscriptions_are_spread_over_connections(scripted: ScriptedSolan
     async with followed(scripted, subscriptions_per_connection=2) as (_, steps):
         await subscribed(scripted, steps)
         assert scripted.connections == 3
+
+
+async def test_an_abandoned_change_comes_again(scripted: ScriptedSolana) -> None:
+    """The dirty holdings of a step that was not taken to its end, and no others, are dirty in the next one."""
+    async with followed(scripted) as (chain, steps):
+        await subscribed(scripted, steps)
+        await scripted.notify(WALLETS[0].address)
+        step = await step_where(steps, lambda step: bool(step.dirty))
+        await steps.aclose()
+        async with aclosing(chain.follow(step.block)) as again:
+            step = await anext(again)
+    assert step.dirty == {WALLETS[0]}
+    assert not step.gap
 
 
 async def test_an_abandoned_gap_comes_again(scripted: ScriptedSolana) -> None:
