@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from notifier.errors import OnrampError, OnrampRetry, OnrampUnknown
+from notifier.errors import OnrampError, OnrampRefused, OnrampRetry, OnrampUnknown
 from notifier.model import OnrampSession, SessionRequest, SessionStatus
 from notifier.stripe_body import make_body
 
@@ -21,6 +21,7 @@ class FakeOnramp:
         self.sessions: dict[str, OnrampSession] = {}
         self._by_key: dict[str, str] = {}
         self._stored_faults: dict[str, OnrampError] = {}
+        self._bodies: dict[str, dict[str, Any]] = {}
 
     @property
     def livemode(self) -> bool:
@@ -32,6 +33,8 @@ class FakeOnramp:
     async def create_session(self, body: Mapping[str, Any], *, idempotency_key: str) -> OnrampSession:
         self.calls.append(("create", idempotency_key))
         self._raise()
+        if self._bodies.setdefault(idempotency_key, dict(body)) != dict(body):
+            raise OnrampRefused("other parameters under this key", code="idempotency_error", http_status=400)
         if idempotency_key in self._stored_faults:
             raise self._stored_faults[idempotency_key]
         if idempotency_key in self._by_key:
@@ -49,6 +52,8 @@ class FakeOnramp:
     async def retrieve_session(self, session_id: str) -> OnrampSession:
         self.calls.append(("retrieve", session_id))
         self._raise()
+        if session_id not in self.sessions:
+            raise OnrampRefused("no such session", code="resource_missing", http_status=404)
         return self.sessions[session_id]
 
     async def find_session(self, *, top_up: str, attempt: int, created_after: datetime) -> OnrampSession | None:
