@@ -1,11 +1,11 @@
 """What a JSON-RPC answer is worth: the envelope checks, with no I/O."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
+from chains.bounded_json import loads
 from chains.errors import RpcError
 
 MAX_ERROR_TEXT: Final = 300
@@ -63,7 +63,7 @@ def classify_common(code: int, text: str) -> Verdict:
 def load(body: bytes) -> Any:
     """The JSON of a body. Raises BadAnswer for anything else (HTML, cut off, empty)."""
     try:
-        return json.loads(body)
+        return loads(body)
     except (ValueError, RecursionError):
         raise BadAnswer("not JSON") from None
 

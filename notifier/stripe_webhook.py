@@ -5,13 +5,13 @@ Signature: header `t=<unix>,v1=<hex>[,v1=…]`, HMAC-SHA256 of `t.body` (docs.st
 """
 
 import hmac
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
+from chains.bounded_json import loads
 from notifier.errors import BadSignature
 from notifier.model import StripeEvent
 from notifier.stripe_session import OBJECT, SESSION_ID
@@ -55,7 +55,7 @@ def verify_signature(body: bytes, header: str | None, secrets: Sequence[str], *,
 def parse_event(body: bytes) -> StripeEvent:
     """What is needed of an event already verified. Raises `BadSignature` (`bad_body`) when it is no event."""
     try:
-        event = json.loads(body.decode())
+        event = loads(body.decode())
     except (ValueError, RecursionError):
         raise BadSignature("bad_body", "the body is not JSON") from None
     if not isinstance(event, Mapping):

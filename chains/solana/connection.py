@@ -11,6 +11,8 @@ from typing import Any, Final
 import aiohttp
 import structlog
 
+from chains.bounded_json import loads
+
 log = structlog.get_logger()
 
 _WINDOW: Final = 500
@@ -216,7 +218,7 @@ class Connection:
 
 def _load(text: str) -> dict[str, Any]:
     try:
-        frame = json.loads(text)
+        frame = loads(text)
     except (ValueError, RecursionError):
         raise Lost("a frame that is not JSON") from None
     if not isinstance(frame, dict):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from chains.bounded_json import loads
 from watcher.api.problems import Problem
 
 MOST_BYTES: Final = 64 * 1024
@@ -45,7 +46,7 @@ def parse_json(body: bytes) -> Any:
     """Strict: UTF-8, no duplicate keys, no NaN, no NUL, no lone surrogates, bounded depth, keys and digits."""
     try:
         text = body.decode()
-        value = json.loads(
+        value = loads(
             text,
             object_pairs_hook=_read_object,
             parse_constant=_refuse_constant,
