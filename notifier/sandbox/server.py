@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -80,10 +81,15 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 async def serve(options: SandboxOptions) -> None:
-    """Run until SIGTERM or Ctrl-C."""
+    """Run until SIGTERM or Ctrl-C. Exits with 2 and a sentence when the options can't be served."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_sandbox(options) as url:
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(open_sandbox(options))
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"the sandbox can't start: {error}\n")
+            raise SystemExit(2) from None
         print(f"SANDBOX, not Stripe: no real money moves. {url}", flush=True)  # noqa: T201  a command's answer
         await stop.wait()
