@@ -120,7 +120,10 @@ class DaemonProcess(Process):
     def create_key(self) -> str:
         """By the command, as an operator would."""
         command = [*COMMAND, "keys", "create", "--config", str(self.config)]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        made = subprocess.run(command, check=False, capture_output=True, text=True)
+        if made.returncode != 0:
+            raise RuntimeError(f"keys create ended with {made.returncode}:\n{made.stderr}")
+        return made.stdout.strip()
 
     async def ready(self, http: aiohttp.ClientSession, *networks: str) -> Self:
         """Until it answers, and has read these networks."""

@@ -1,0 +1,119 @@
+"""Deliveries on a real database, to a real receiver: one id for ever, the documented delays, dead letters, links."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from notifier.model import Endpoint
+from notifier.retries import DELAYS
+from notifier.webhook import WebhookChannel
+from tests.fakes.receiver import Receiver
+from tests.fakes.settings import ETH, make_settings, make_tenant
+from tests.integration.watcher.test_asking import Asking
+from tests.integration.watcher.world import ETH_HOLDING
+from watcher.deliver import Deliverer
+from watcher.store.database import Database
+from watcher.store.declare import declare_tenants
+from watcher.store.tables import delivery, endpoint, event
+
+
+class Delivering(Asking):
+    """The world with a receiver."""
+
+    receiver: Receiver
+    deliverer: Deliverer
+
+    async def deliver_next(self) -> None:
+        """Every delivery that is queued now."""
+        for name, args in await self.jobs():
+            if name == "deliver":
+                await self.deliverer.send(**args)
+
+    async def rows(self) -> list[Any]:
+        async with self.database.begin() as conn:
+            query = select(delivery).order_by(delivery.c.created_at, delivery.c.id)
+            return list((await conn.execute(query)).mappings())
+
+
+@pytest.fixture
+async def world(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Delivering]:
+    async with Receiver(answers=getattr(request, "param", ())) as receiver:
+        target = Endpoint("main", receiver.url, (receiver.secret,), events=("wallet.*",), include_links=True)
+        tenant = replace(make_tenant(), endpoints=(target,))
+        made = Delivering(database, make_settings(tmp_path, tenant=tenant))
+        await made.start()
+        async with WebhookChannel(clock=lambda: datetime.now(UTC), allow_private=True) as channel:
+            endpoints = {("default", "main"): target}
+            made.receiver = receiver
+            made.deliverer = Deliverer(
+                database, {"http": channel}, endpoints, clock=made.clock, jitter=lambda n: n // 2
+            )
+            yield made
+
+
+async def test_an_event_reaches_those_who_want_it(world: Delivering) -> None:
+    """wallet.low matches the endpoint's pattern, top_up.opened doesn't."""
+    await world.run_low()
+    await world.deliver_next()
+    assert [d.event["type"] for d in world.receiver.ledger] == ["wallet.low"]
+    assert [row["status"] for row in await world.rows()] == ["delivered"]
+
+
+@pytest.mark.parametrize("world", [(500,) * 10], indirect=True)
+async def test_ten_attempts_with_one_id_and_then_a_dead_letter(world: Delivering) -> None:
+    """Each attempt at its exact time, under the event's one id; after the tenth it is dead and stays listed."""
+    await world.run_low()
+    await world.deliver_next()
+    for delay in DELAYS:
+        (row,) = await world.rows()
+        assert int((row["next_attempt_at"] - world.clock.now()).total_seconds()) == delay
+        world.clock.advance(seconds=delay)
+        await world.deliver_next()
+    (row,) = await world.rows()
+    assert (row["status"], row["attempts"], row["last_status_code"]) == ("dead", 10, 500)
+    assert len({d.id for d in world.receiver.ledger}) == 1
+    assert all(d.verified for d in world.receiver.ledger)
+
+
+@pytest.mark.parametrize("world", [(410,)], indirect=True)
+async def test_a_receiver_that_is_gone_is_left_alone(world: Delivering) -> None:
+    """410 ends the delivery and switches the endpoint off."""
+    await world.run_low()
+    await world.deliver_next()
+    async with world.database.begin() as conn:
+        assert (await conn.execute(select(endpoint.c.enabled))).scalar_one() is False
+    assert [row["status"] for row in await world.rows()] == ["dead"]
+
+
+async def test_a_delivery_done_is_not_done_again(world: Delivering) -> None:
+    """The job may run twice; the receiver hears once."""
+    await world.run_low()
+    jobs = [args for name, args in await world.jobs() if name == "deliver"]
+    for _ in range(2):
+        for args in jobs:
+            await world.deliverer.send(**args)
+    assert len(world.receiver.ledger) == 1
+
+
+async def test_links_go_to_endpoints_that_may_have_them_and_nowhere_else(world: Delivering) -> None:
+    """include_links gets the link while it is of use; the stored event never has it."""
+    all_events = Endpoint("main", world.receiver.url, (world.receiver.secret,), include_links=True)
+    async with world.database.begin() as conn:
+        tenant = replace(world.tenant, endpoints=(all_events,))
+        await declare_tenants(conn, [tenant], console=False, now=world.clock.now())
+    await world.register()
+    await world.step({ETH_HOLDING: ETH // 2})
+    for name, args in await world.jobs():
+        if name == "create_session":
+            await world.dispatcher.create_session(**args)
+    await world.deliver_next()
+    links = [d.event["data"]["top_up"]["link"] for d in world.receiver.ledger if d.event["type"] == "top_up.link_ready"]
+    assert links == ["https://crypto.link.example/cos_1"]
+    async with world.database.begin() as conn:
+        stored = str((await conn.execute(select(event.c.data))).all())
+    assert "crypto.link.example" not in stored
