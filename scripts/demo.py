@@ -121,13 +121,15 @@ async def build_world(stack: AsyncExitStack, folder: Path) -> World:
 async def run_demo(world: World) -> None:
     """Both wallets, side by side."""
     keypair = Keypair()
-    seen = asyncio.create_task(_tell_events(world))
+    told: set[str] = set()
+    teller = asyncio.create_task(_tell_events(world, told))
     try:
         async with asyncio.TaskGroup() as wallets:
             wallets.create_task(_evm_story(world))
             wallets.create_task(_solana_story(world, keypair))
     finally:
-        seen.cancel()
+        teller.cancel()
+        _tell_new(world, told)
 
 
 async def _evm_story(world: World) -> None:
@@ -190,14 +192,18 @@ def _received(world: World) -> list[dict[str, Any]]:
     return [delivery.event for delivery in world.receiver.ledger if delivery.verified]
 
 
-async def _tell_events(world: World) -> None:
-    told: set[str] = set()
+async def _tell_events(world: World, told: set[str]) -> None:
     while True:
-        for event in _received(world):
-            if event["id"] not in told:
-                told.add(event["id"])
-                say(*describe(event))
+        _tell_new(world, told)
         await asyncio.sleep(0.05)
+
+
+def _tell_new(world: World, told: set[str]) -> None:
+    """What has arrived at the receiving webhook since."""
+    for event in _received(world):
+        if event["id"] not in told:
+            told.add(event["id"])
+            say(*describe(event))
 
 
 def describe(event: dict[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """The command line. A command is a page of words and a call; imports that are slow come with their command."""
 
 import asyncio
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ USAGE = 2
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     settings = load_settings(config)
+    os.environ.pop("STRIPE_LOG", None)  # at debug the SDK prints whole answers, client secrets included
 
     import uvloop  # noqa: PLC0415
 

@@ -42,7 +42,7 @@ log = structlog.get_logger()
 KEY_LIFE: Final = timedelta(hours=23)
 """Stripe may forget an idempotency key after 24 h; past this, the session is looked for before anything is created."""
 STORED_FAULTS: Final = 3
-"""A 5xx is stored under its key and replayed for ever: after so many, look whether the session exists after all."""
+"""A stored answer is replayed for ever: after so many, look whether the session exists after all."""
 PAUSE: Final = timedelta(minutes=5)
 """How long no session is created for a tenant after Stripe has switched minting off, or refused our account."""
 MAX_BACKOFF_SECONDS: Final = 60
@@ -187,7 +187,7 @@ class Dispatcher:
                 again = stamp.now + PAUSE
             else:
                 again = stamp.now + timedelta(seconds=find_backoff(attempt.tries, error.retry_after_seconds))
-            fault = error.http_status is not None and error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            fault = _may_be_stored(error)
             await self._write(conn, attempt, {"tries": attempt.tries + 1, "faults": attempt.faults + fault})
             await defer(conn, CREATE_SESSION_TASK, at=again, top_up=top_up.id)
 
@@ -206,6 +206,12 @@ class Dispatcher:
 
     async def _write(self, conn: AsyncConnection, attempt: Session, values: Mapping[str, Any]) -> None:
         await update_session(conn, attempt.top_up, attempt.attempt, {**values, "updated_at": self._clock.now()})
+
+
+def _may_be_stored(error: OnrampError) -> bool:
+    """Whether Stripe may have kept this answer with its key, to be replayed for ever."""
+    failed = error.http_status is not None and error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return failed or isinstance(error, OnrampPaused)
 
 
 def _wants_attempt(top_up: TopUp, latest: Session | None) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -129,7 +130,7 @@ class DaemonProcess(Process):
         """Until it answers, and has read these networks."""
         paths = [f"{self.url}/readyz?network={n}" for n in networks] or [f"{self.url}/readyz"]
         for path in paths:
-            await until(lambda path=path: _answers(http, path, self), seconds=START_SECONDS, what=path)
+            await until(partial(_answers, http, path, self), seconds=START_SECONDS, what=path)
         return self
 
 

@@ -11,8 +11,10 @@ import pytest
 from tests.nodes.solana import SolanaNode
 from tests.nodes.solana_process import NO_VALIDATOR, Ability, Kind, SolanaProcess, can, find_validator
 
-EVERY_KIND: Final = tuple(Kind)
-"""For `@pytest.mark.parametrize("kind", EVERY_KIND)`: acceptance tests run on both."""
+REAL: Final = pytest.param(Kind.VALIDATOR, marks=pytest.mark.acceptance)
+"""The real validator eats a core: only the acceptance run starts it, once."""
+EVERY_KIND: Final = (Kind.SURFPOOL, REAL)
+"""For `@pytest.mark.parametrize("kind", EVERY_KIND)`."""
 
 
 @asynccontextmanager

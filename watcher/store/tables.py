@@ -325,7 +325,7 @@ session = Table(
     _text("transaction", nullable=True),
     _text("refusal", nullable=True),  # Stripe's code, when there is no session
     Column("tries", Integer, nullable=False, server_default=text("0")),
-    Column("faults", Integer, nullable=False, server_default=text("0")),  # tries that were answered with a 5xx
+    Column("faults", Integer, nullable=False, server_default=text("0")),  # answers that may be stored under the key
     _time("called_at", nullable=True),  # the first call under this key: keys may be forgotten a day later
     _time("next_look_at", nullable=True),
     Column("looks", Integer, nullable=False, server_default=text("0")),
