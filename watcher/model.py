@@ -165,7 +165,7 @@ class Destination:
     """Base units when the ask was decided; None until the holding was first read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopUp:
     """One ask, as it stands in the store."""
 
@@ -178,24 +178,26 @@ class TopUp:
     group: str
     livemode: bool
     destinations: tuple[Destination, ...]
-    asked: int | None
-    needed: int | None
-    bill: Mapping[str, Any] | None
+    asked: int | None = None
+    """Base units; None for a new wallet's first funding."""
+    needed: int | None = None
+    """Landed once the balance is at least this, base units; None where any rise will do."""
+    bill: Mapping[str, Any] | None = None
     reason: Mapping[str, Any]
     link_mode: str
     notify: bool
     decided: BlockRef
     session_due_height: int
-    session_deferred: bool
-    risen_at: datetime | None
+    session_deferred: bool = False
+    risen_at: datetime | None = None
     expires_at: datetime
-    overdue_at: datetime | None
-    overdue: bool
-    late: bool
-    superseded_by: str | None
-    received: tuple[Mapping[str, Any], ...] | None
-    outcome: str | None
-    failure: str | None
+    overdue_at: datetime | None = None
+    overdue: bool = False
+    late: bool = False
+    superseded_by: str | None = None
+    received: tuple[Mapping[str, Any], ...] | None = None
+    outcome: str | None = None
+    failure: str | None = None
     timeline: tuple[Mapping[str, Any], ...]
     created_at: datetime
     updated_at: datetime

@@ -36,10 +36,15 @@ def open_for_low(
     group: str,
     stamp: Stamp,
 ) -> TopUp:
-    """The ask for a holding that has fallen below its trigger."""
-    decimals = bill.asset.asset.decimals
-    return _new_top_up(
-        tenant=tenant,
+    """The ask for a holding that has fallen below its trigger; `row` is its requirement with its wallet's words."""
+    reason = {
+        "code": "below_trigger",
+        "trigger": format_amount(requirement.trigger, bill.asset.asset.decimals),
+        "policy": row["policy"],
+        "policy_version": row["policy_version"],
+    }
+    return TopUp(
+        **_begin(tenant, policy, stamp, proof=render_block(bill.at)),
         wallet=requirement.wallet,
         scope=holding_scope(requirement.holding),
         group=group,
@@ -47,18 +52,11 @@ def open_for_low(
         asked=bill.asked,
         needed=bill.needed,
         bill=render_bill([bill], network, method="balance"),
-        reason={
-            "code": "below_trigger",
-            "trigger": format_amount(requirement.trigger, decimals),
-            "policy": row["policy"],
-            "policy_version": row["policy_version"],
-        },
+        reason=reason,
         link_mode=row["link_mode"],
         notify=row["notify"],
         decided=bill.at,
-        due=bill.at.number + network.open_confirmations - 1,
-        policy=policy,
-        stamp=stamp,
+        session_due_height=bill.at.number + network.open_confirmations - 1,
     )
 
 
@@ -73,73 +71,30 @@ def open_for_new_wallet(
     stamp: Stamp,
 ) -> TopUp:
     """The one ask for a whole new wallet: several destinations, no amount; any rise answers it."""
-    return _new_top_up(
-        tenant=tenant,
+    return TopUp(
+        **_begin(tenant, policy, stamp, proof={"policy": policy.name}),
         wallet=wallet,
         scope=WALLET_SCOPE,
         group=stamp.new_id("grp"),
         destinations=destinations,
-        asked=None,
-        needed=None,
-        bill=None,
         reason={"code": "wallet_created", "policy": policy.name, "policy_version": policy.version},
         link_mode=link_mode,
         notify=notify,
         decided=BlockRef(0, None),
-        due=0,
-        policy=policy,
-        stamp=stamp,
+        session_due_height=0,
     )
 
 
-def _new_top_up(
-    *,
-    tenant: Tenant,
-    wallet: str,
-    scope: str,
-    group: str,
-    destinations: tuple[Destination, ...],
-    asked: int | None,
-    needed: int | None,
-    bill: Mapping[str, Any] | None,
-    reason: Mapping[str, Any],
-    link_mode: str,
-    notify: bool,
-    decided: BlockRef,
-    due: int,
-    policy: Policy,
-    stamp: Stamp,
-) -> TopUp:
-    proof = {} if bill is None else render_block(decided)
-    return TopUp(
-        id=stamp.new_id("tu"),
-        tenant=tenant.id,
-        wallet=wallet,
-        scope=scope,
-        status=TopUpStatus.OPEN,
-        version=1,
-        group=group,
-        livemode=tenant.livemode,
-        destinations=destinations,
-        asked=asked,
-        needed=needed,
-        bill=bill,
-        reason=reason,
-        link_mode=link_mode,
-        notify=notify,
-        decided=decided,
-        session_due_height=due,
-        session_deferred=False,
-        risen_at=None,
-        expires_at=stamp.now + timedelta(seconds=policy.expires_seconds),
-        overdue_at=None,
-        overdue=False,
-        late=False,
-        superseded_by=None,
-        received=None,
-        outcome=None,
-        failure=None,
-        timeline=({"step": "decided", "at": render_time(stamp.now), "proof": proof},),
-        created_at=stamp.now,
-        updated_at=stamp.now,
-    )
+def _begin(tenant: Tenant, policy: Policy, stamp: Stamp, *, proof: Mapping[str, Any]) -> dict[str, Any]:
+    """What every ask begins with."""
+    return {
+        "id": stamp.new_id("tu"),
+        "tenant": tenant.id,
+        "livemode": tenant.livemode,
+        "status": TopUpStatus.OPEN,
+        "version": 1,
+        "expires_at": stamp.now + timedelta(seconds=policy.expires_seconds),
+        "timeline": ({"step": "decided", "at": render_time(stamp.now), "proof": dict(proof)},),
+        "created_at": stamp.now,
+        "updated_at": stamp.now,
+    }
