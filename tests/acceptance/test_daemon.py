@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.nodes.anvil import Anvil, free_port
+from tests.nodes.anvil import COIN, Anvil, free_port
 from tests.nodes.processes import COMMAND, Backend, DaemonProcess, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.evm]
@@ -120,6 +120,51 @@ async def test_it_stops_in_order_within_ten_seconds(tmp_path: Path, http: aiohtt
         assert await daemon.stop() == 0
         assert asyncio.get_running_loop().time() - began < 10
         assert not list((tmp_path / "data").rglob("postmaster.pid"))
+
+
+async def test_watching_follows_registration(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    """A wallet is read at once, still after a restart, and no more once it is removed; no restart for either."""
+    address = "0x" + "00" * 18 + "abcd"
+    async with Anvil() as anvil:
+        daemon = DaemonProcess(tmp_path, CONFIG.format(rpc=anvil.http))
+        key = await asyncio.to_thread(daemon.create_key)
+        daemon.start()
+        backend = Backend(http, daemon.url, key)
+
+        async def balance() -> str | None:
+            return str((await backend.get("/v1/wallets/w-1"))["holdings"][0]["balance"])
+
+        async def pay(ether: int) -> None:
+            rich = (await anvil.rpc("eth_accounts"))[0]
+            await anvil.rpc("eth_sendTransaction", {"from": rich, "to": address, "value": hex(ether * COIN)})
+
+        async def is_now(amount: str) -> bool:
+            return await balance() == amount
+
+        try:
+            await daemon.ready(http, "local-evm")
+            await backend.put("/v1/wallets/w-1", {"addresses": {"local-evm": address}})
+            await until(lambda: is_now("0"), seconds=5, what="the first balance")
+            assert await daemon.stop() == 0
+            await pay(1)
+            daemon.start()
+            await daemon.ready(http, "local-evm")
+            await until(lambda: is_now("1"), seconds=5, what="what came while it was down")
+            await pay(2)
+            await until(lambda: is_now("3"), seconds=5, what="what came afterwards")
+            assert (await backend.call("DELETE", "/v1/wallets/w-1"))[0] == 204
+            before = len(await backend.events())
+            await pay(3)
+            await backend.put("/v1/wallets/w-2", {"addresses": {"local-evm": "0x" + "00" * 18 + "dcba"}})
+
+            async def other_is_low() -> bool:
+                return bool((await backend.get("/v1/wallets/w-2"))["status"] == "low")
+
+            await until(other_is_low, seconds=5, what="a wallet registered later")
+            told = (await backend.events())[before:]
+            assert all(event["subject"]["id"] != "w-1" for event in told)
+        finally:
+            await daemon.stop()
 
 
 async def test_no_secret_is_in_the_log(tmp_path: Path, http: aiohttp.ClientSession) -> None:

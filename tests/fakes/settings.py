@@ -9,6 +9,7 @@ from config.model import Level, LowFunding, Network, NetworkAsset, OnrampAsset, 
 
 EVM = NetworkId("eip155:31337")
 SOLANA = NetworkId("solana:localnet")
+BONK = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 ETH = 10**18
 
 
@@ -34,6 +35,15 @@ def make_network(**changes: Any) -> Network:
         max_head_age_seconds=None,
     )
     return replace(network, **changes)
+
+
+def make_solana(**changes: Any) -> Network:
+    """A local Solana network with its coin, and a token that Stripe does not sell."""
+    sold = OnrampAsset("sol", "solana", "solana", decimals=9, sold_us=True, sold_eu=True)
+    native = NetworkAsset(Asset(SOLANA, NATIVE, "SOL", 9), sold, minimum=0, maximum=None)
+    bonk = NetworkAsset(Asset(SOLANA, BONK, "BONK", 5), None, minimum=0, maximum=None)
+    changes = {"assets": (native, bonk), "close_confirmations": 1} | changes
+    return make_network(id=SOLANA, name="local-solana", family=Family.SOLANA, chain_id=None, **changes)
 
 
 def make_policy(**changes: Any) -> Policy:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, insert, select
 
 from config.model import Settings
-from tests.fakes.settings import make_settings, make_tenant
+from tests.fakes.settings import SOLANA, make_settings, make_solana, make_tenant
 from tests.integration.watcher.world import World
 from watcher.api.application import create_app
 from watcher.api.auth import SCOPES, digest_key
@@ -74,7 +74,10 @@ class Api:
 def two_tenants(tmp: Path) -> Settings:
     settings = make_settings(tmp)
     default = replace(settings.tenants["default"], stripe_webhook_secrets=(STRIPE_SECRET,))
-    return replace(settings, tenants={"default": default, "other": replace(make_tenant(), id="other")})
+    networks = {**settings.networks, SOLANA: make_solana()}
+    return replace(
+        settings, networks=networks, tenants={"default": default, "other": replace(make_tenant(), id="other")}
+    )
 
 
 @pytest.fixture

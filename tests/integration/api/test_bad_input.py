@@ -5,10 +5,15 @@ import json
 from typing import Any
 
 import pytest
+from solders.pubkey import Pubkey
+from spl.token.instructions import get_associated_token_address
 
+from tests.fakes.settings import BONK
 from tests.integration.api.conftest import Api, Caller
 from tests.integration.watcher.world import ADDRESS
 
+WALLET = "bufoH37MTiMTNAfBS4VEZ94dCEwMsmeSijD2vZRShuV"
+OFF_CURVE = str(get_associated_token_address(Pubkey.from_string(WALLET), Pubkey.from_string(BONK)))
 LOW = {"when": "low", "network": "local-evm", "asset": "ETH", "trigger": "1", "target": "3"}
 
 
@@ -24,7 +29,24 @@ def address(text: str) -> bytes:
     return wallet(addresses={"local-evm": text})
 
 
+def solana(text: str) -> bytes:
+    return wallet(addresses={"local-solana": text})
+
+
 CASES: dict[str, tuple[bytes, int, str | None]] = {
+    "a program": (solana("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"), 422, "/addresses/local-solana"),
+    "the system program": (solana("1" * 32), 422, "/addresses/local-solana"),
+    "an off-curve address": (solana(OFF_CURVE), 422, "/addresses/local-solana"),
+    "a mint": (solana(BONK), 422, "/addresses/local-solana"),
+    "an asset that is not sold": (
+        wallet(
+            addresses={"local-solana": WALLET},
+            funding=[{**LOW, "network": "local-solana", "asset": "BONK"}],
+        ),
+        422,
+        "/funding/0/asset",
+    ),
+    "a network without an address": (funding(network="local-solana", asset="SOL"), 422, "/funding/0/network"),
     "unknown network": (wallet(addresses={"nowhere": ADDRESS}), 422, "/addresses/nowhere"),
     "no address": (wallet(addresses={}), 422, "/addresses"),
     "wrong checksum": (address(ADDRESS[:-1] + "1"), 422, "/addresses/local-evm"),
