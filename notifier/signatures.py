@@ -37,7 +37,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, n
         raise BadSignature("timestamp_in_future", "webhook-timestamp is more than 5 minutes ahead")
     offered = [s.partition(",")[2] for s in given.split(" ")[:MOST_SIGNATURES] if s.startswith("v1,")]
     expected = [_digest(event_id, stamp, body, key) for key in _usable(secrets)]
-    if not any(hmac.compare_digest(o.encode(), e.encode()) for o in offered for e in expected):
+    if not any(hmac.compare_digest(o.encode(errors="surrogatepass"), e.encode()) for o in offered for e in expected):
         raise BadSignature("no_match", "no signature fits: wrong secret, or the body was changed on its way")
     return event_id
 

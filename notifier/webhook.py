@@ -45,7 +45,7 @@ class WebhookChannel:
         try:
             async with self._session.post(endpoint.url, data=body, headers=headers, allow_redirects=False) as answer:
                 return _judge(answer.status, answer.headers.get("retry-after"))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as error:  # UnicodeError: no host name
             return _explain(error)
 
 
@@ -54,7 +54,7 @@ def _explain(error: Exception) -> Attempt:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, AddressRefused):
         return Attempt(Verdict.REFUSED, detail="address not allowed")
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, (aiohttp.InvalidURL, UnicodeError)):
         return Attempt(Verdict.REFUSED, detail="not a URL that can be dialled")
     return Attempt(
         Verdict.RETRY, detail="no answer in time" if isinstance(error, TimeoutError) else type(error).__name__

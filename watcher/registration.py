@@ -61,6 +61,8 @@ async def register_wallet(
     before = await claim_wallet(conn, tenant.id, spec.id)
     alive = before is not None and before["deleted_at"] is None
     if alive and before is not None and before["body"] == dict(spec.body):
+        mine = (wallet.c.tenant == tenant.id, wallet.c.id == spec.id)
+        await conn.execute(update(wallet).where(*mine).values(**_customer_ip(spec, before, stamp)))
         return Registered(created=False, changed=False)
     known = await find_addresses(conn, tenant.id, spec.id)
     if clashing := [n for n, address in plan.addresses.items() if known.get(n, address) != address]:
@@ -96,7 +98,6 @@ async def remove_wallet(
 
 
 def _wallet_row(spec: WalletSpec, tenant: Tenant, before: RowMapping | None, stamp: Stamp) -> dict[str, Any]:
-    with_ip = spec.customer_ip_address is not None
     return {
         "tenant": tenant.id,
         "id": spec.id,
@@ -109,8 +110,7 @@ def _wallet_row(spec: WalletSpec, tenant: Tenant, before: RowMapping | None, sta
         "initial": spec.initial,
         "allow_off_curve": spec.allow_off_curve,
         "asks_paused_until": spec.asks_paused_until,
-        "customer_ip_address": spec.customer_ip_address,
-        "customer_ip_until": stamp.now + IP_KEPT if with_ip else None,
+        **_customer_ip(spec, before, stamp),
         "metadata": dict(spec.metadata),
         "body": dict(spec.body),
         "version": 1 if before is None else before["version"] + 1,
@@ -118,6 +118,15 @@ def _wallet_row(spec: WalletSpec, tenant: Tenant, before: RowMapping | None, sta
         "updated_at": stamp.now,
         "deleted_at": None,
     }
+
+
+def _customer_ip(spec: WalletSpec, before: RowMapping | None, stamp: Stamp) -> dict[str, Any]:
+    """The address given now, or the one given earlier, for the rest of its day."""
+    if spec.customer_ip_address is not None:
+        return {"customer_ip_address": spec.customer_ip_address, "customer_ip_until": stamp.now + IP_KEPT}
+    if before is None:
+        return {"customer_ip_address": None, "customer_ip_until": None}
+    return {name: before[name] for name in ("customer_ip_address", "customer_ip_until")}
 
 
 async def _ask_for_new_wallet(

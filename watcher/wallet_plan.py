@@ -122,7 +122,7 @@ def _find_homeless(
     return [
         FieldError(f"/funding/{i}/network", "no_address", "the wallet has no address on this network")
         for i, entry in enumerate(funding)
-        if entry.get("network") in missing
+        if isinstance(network := entry.get("network"), str) and network in missing
     ]
 
 

@@ -2,11 +2,14 @@
 
 import ipaddress
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from watcher.api.routing import ID_PATTERN, Strict
+
+LAST_YEAR: Final = 9999
+"""An offset may move a time of this year, or of the first, out of what PostgreSQL's driver can read back."""
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
@@ -21,6 +24,8 @@ def read_time(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError("needs an offset, such as Z")
+    if not 1 < at.year < LAST_YEAR:
+        raise ValueError("is out of range")
     return at
 
 

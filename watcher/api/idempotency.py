@@ -17,13 +17,15 @@ Act = Callable[[AsyncConnection], Awaitable[Answer]]
 async def act_once(call: Call, name: str, act: Act) -> Answer:
     """Do it in one transaction, with its answer kept beside it when the caller gave a key.
 
-    Raises `Problem` 409 when the key came with another request before.
+    Raises `Problem` 409 when the key came with another request before, or from a caller who saw links when this
+    one may not.
     """
     key = call.idempotency_key
     if key is None:
         async with call.deps.database.begin() as conn:
             return await act(conn)
-    digest = hashlib.sha256(json.dumps([name, dict(call.path), call.raw], sort_keys=True).encode()).digest()
+    asked = [name, dict(call.path), call.raw, call.caller.may("links:read")]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
     async with call.deps.database.begin() as conn:
         lock = func.hashtextextended(f"{call.tenant.id}/{key}", 1)
         await conn.execute(select(func.pg_advisory_xact_lock(lock)))

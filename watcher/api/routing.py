@@ -147,6 +147,8 @@ def _read_query(route: Route, request: web.Request) -> Any:
             raise invalid([FieldError(f"?{name}", "unknown_field", "is not a known query parameter")])
         if len(request.query.getall(name)) > 1:
             raise invalid([FieldError(f"?{name}", "repeated", "stands more than once")])
+        if not request.query[name].isprintable():
+            raise invalid([FieldError(f"?{name}", "not_printable", "holds a control character")])
     if route.query is None:
         return None
     try:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.amounts import format_amount
 from chains.model import BlockRef, NetworkId
@@ -16,7 +17,7 @@ from watcher.registration import register_wallet, remove_wallet
 from watcher.render import JSON, render_block, render_time
 from watcher.store.events import record_events
 from watcher.store.wallet_views import WalletView, view_wallet, view_wallets
-from watcher.store.wallets import find_wallet
+from watcher.store.wallets import claim_wallet
 from watcher.wallet_plan import WalletSpec
 
 
@@ -59,18 +60,18 @@ class WalletPage(Page):
 
 async def put_wallet(call: Call) -> Answer:
     """Create, or replace."""
-    return await _register(call, call.raw, call.body)
+    async with call.deps.database.begin() as conn:
+        return await _register(conn, call, call.raw, call.body)
 
 
 async def patch_wallet(call: Call) -> Answer:
-    """Change what the patch names."""
+    """Change what the patch names. The wallet stays locked from its reading to its writing: no patch undoes another."""
     async with call.deps.database.begin() as conn:
-        row = await find_wallet(conn, call.tenant.id, call.path["id"])
-    if row is None:
-        raise not_found()
-    merged = merge(row["body"], call.raw)
-    merged.pop("id", None)
-    return await _register(call, merged, validate(WalletBody, merged))
+        row = await claim_wallet(conn, call.tenant.id, call.path["id"])
+        if row is None or row["deleted_at"] is not None:
+            raise not_found()
+        merged = merge(row["body"], call.raw)
+        return await _register(conn, call, merged, validate(WalletBody, merged))
 
 
 async def get_wallet(call: Call) -> Answer:
@@ -117,7 +118,7 @@ async def delete_wallet(call: Call) -> Answer:
     return Answer(None, 204)
 
 
-async def _register(call: Call, raw: dict[str, Any], body: WalletBody) -> Answer:
+async def _register(conn: AsyncConnection, call: Call, raw: dict[str, Any], body: WalletBody) -> Answer:
     if body.link_mode != "eager":
         code = "not_available_yet" if body.link_mode == "claim" else "not_one_of"
         raise invalid([FieldError("/link_mode", code, 'must be "eager"; "claim" is not available yet')])
@@ -138,10 +139,9 @@ async def _register(call: Call, raw: dict[str, Any], body: WalletBody) -> Answer
         metadata=body.metadata,
         body=kept,
     )
-    async with call.deps.database.begin() as conn:
-        done = await register_wallet(conn, spec, call.tenant, call.deps.settings, stamp)
-        view = await view_wallet(conn, call.tenant.id, spec.id)
-        await record_events(conn, done.events, now=stamp.now, new_id=stamp.new_id)
+    done = await register_wallet(conn, spec, call.tenant, call.deps.settings, stamp)
+    view = await view_wallet(conn, call.tenant.id, spec.id)
+    await record_events(conn, done.events, now=stamp.now, new_id=stamp.new_id)
     if view is None:
         raise not_found()
     return Answer(render_wallet(view, call.deps.settings), 201 if done.created else 200)

@@ -23,12 +23,6 @@ async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> Ro
     return (await conn.execute(query)).mappings().one_or_none()
 
 
-async def find_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> RowMapping | None:
-    """A living wallet."""
-    query = select(wallet).where(wallet.c.tenant == tenant, wallet.c.id == wallet_id, wallet.c.deleted_at.is_(None))
-    return (await conn.execute(query)).mappings().one_or_none()
-
-
 async def user_exists(conn: AsyncConnection, tenant: str, user_id: str) -> bool:
     """Whether a wallet may name this user."""
     query = select(app_user.c.id).where(app_user.c.tenant == tenant, app_user.c.id == user_id)

@@ -87,3 +87,10 @@ async def test_no_spelling_of_a_private_address_is_dialled(host: str) -> None:
         attempt = await asyncio.wait_for(guarded.send(EVENT, target), 20)
     assert attempt.verdict in (Verdict.REFUSED, Verdict.RETRY)
     assert canary.ledger == []
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 300, "[::1", "x:99999"])
+async def test_what_is_no_host_is_refused_and_never_raised(channel: WebhookChannel, host: str) -> None:
+    """An address that cannot be dialled is an outcome like any other: the job that tries must come to an end."""
+    attempt = await channel.send(EVENT, Endpoint("main", f"https://{host}/hook", ("whsec_a2tra2tra2tra2s=",)))
+    assert (attempt.verdict, attempt.detail) == (Verdict.REFUSED, "not a URL that can be dialled")

@@ -47,6 +47,8 @@ def test_both_secrets_are_valid_while_one_is_replaced() -> None:
     [
         ({"webhook-signature": "v1,AAAA"}, "no_match"),
         ({"webhook-id": "evt_2"}, "no_match"),
+        ({"webhook-signature": "v1,\udce9"}, "no_match"),  # how an HTTP server hands over a byte that isn't UTF-8
+        ({"webhook-id": "\udce9"}, "no_match"),
         ({"webhook-signature": ""}, "missing"),
         ({"webhook-timestamp": "1700000000.9"}, "malformed"),
         ({"webhook-timestamp": "NaN"}, "malformed"),
@@ -82,3 +84,11 @@ def test_nothing_else_is_ever_raised(headers: dict[str, str], body: bytes) -> No
     """Whatever the headers and body are, the answer is BadSignature."""
     with pytest.raises(BadSignature):
         verify(headers, body, [SECRET], now=NOW)
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_nothing_else_is_raised_once_the_stamp_is_good(event_id: str, signature: str) -> None:
+    """The same when only id and signature are hostile, so that the comparison itself is reached."""
+    headers = signed() | {"webhook-id": event_id, "webhook-signature": f"v1,{signature}"}
+    with pytest.raises(BadSignature):
+        verify(headers, BODY, [SECRET], now=NOW)
