@@ -5,7 +5,7 @@ At the head of the chain `plan_change` says how a holding stands and whether to 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -41,7 +41,6 @@ class Shortfall:
     """A requirement that is not met at a block."""
 
     requirement: Requirement
-    balance: int
     missing: int
     """Base units: target + gas buffer - balance."""
 
@@ -83,7 +82,7 @@ def find_shortfall(requirement: Requirement, balance: int) -> Shortfall | None:
     """A shortfall exists below the trigger; what is missing counts up to the target and the gas buffer."""
     if balance >= requirement.trigger:
         return None
-    return Shortfall(requirement, balance, requirement.target + requirement.buffer - balance)
+    return Shortfall(requirement, requirement.target + requirement.buffer - balance)
 
 
 def find_status(requirement: Requirement, balance: int) -> HoldingStatus:
@@ -135,18 +134,22 @@ def plan_change(position: Position, terms: Terms, *, now: datetime) -> Change:
     """How a position stands at the head, and whether to ask. At most one open ask per holding, whatever comes."""
     requirement = position.requirement
     status = find_status(requirement, position.balance)
-    waiting = position.waiting and status is not HoldingStatus.OK
-    recovered = position.balance >= requirement.recovered_at
+    change = Change(
+        status=status,
+        waiting=position.waiting and status is not HoldingStatus.OK,
+        recovered=position.balance >= requirement.recovered_at,
+        why=Why.FINE,
+    )
     shortfall = find_shortfall(requirement, position.balance)
     if shortfall is None:
-        return Change(status, waiting, recovered, Why.FINE)
+        return change
     silence = _reason_to_stay_silent(position, terms, now=now)
     if silence is not None:
-        return Change(status, waiting, recovered, silence)
+        return replace(change, why=silence)
     bill = make_bill(position, shortfall, terms.asset)
     if bill.balance + bill.in_flight >= requirement.trigger:
-        return Change(status, waiting, recovered, Why.COVERED_IN_FLIGHT)
-    return Change(status, waiting, recovered, Why.OPENED, open=bill)
+        return replace(change, why=Why.COVERED_IN_FLIGHT)
+    return replace(change, why=Why.OPENED, open=bill)
 
 
 def _reason_to_stay_silent(position: Position, terms: Terms, *, now: datetime) -> Why | None:

@@ -1,5 +1,6 @@
 """When a wallet is short, and what follows."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -124,6 +125,45 @@ def test_each_rule_that_keeps_silent_is_named(changes: dict[str, object], terms:
     change = plan_change(make_position(**changes), make_terms(**terms), now=NOW)
     assert change.why is why
     assert (change.open is not None) == (why is Why.OPENED)
+
+
+@given(position=positions(), ask=st.booleans(), waiting=st.booleans(), onramp=st.booleans())
+def test_how_a_holding_stands_does_not_depend_on_whether_it_is_asked_for(
+    position: Position, *, ask: bool, waiting: bool, onramp: bool
+) -> None:
+    """Status, waiting and recovered follow from the balance alone, whichever rule speaks or stays silent."""
+    requirement = replace(position.requirement, ask=ask)
+    position = replace(position, requirement=requirement, waiting=waiting)
+    change = plan_change(position, make_terms(onramp=onramp), now=NOW)
+    assert change.status is find_status(requirement, position.balance)
+    assert change.waiting is (waiting and position.balance < requirement.trigger)
+    assert change.recovered is (position.balance >= requirement.recovered_at)
+    if change.open is not None:
+        assert (change.open.asset, change.open.at) == (make_asset(), position.at)
+
+
+@pytest.mark.parametrize(("limit", "asked"), [("minimum", None), ("maximum", None)])
+def test_an_ask_that_equals_a_limit_is_not_called_adjusted(limit: str, asked: None) -> None:
+    """Exactly the minimum, or exactly the maximum, is what was missing."""
+    bill = plan_change(make_position(), make_terms(asset=make_asset(**{limit: 46_900_000})), now=NOW).open
+    assert bill is not None
+    assert (bill.asked, bill.adjusted) == (46_900_000, asked)
+
+
+def test_without_an_onramp_the_asset_s_own_precision_counts() -> None:
+    """A bill can be made for what Stripe doesn't sell; and what is covered in flight leaves nothing missing."""
+    position = make_position(top_ups=(OpenTopUp("tu_1", TopUpStatus.SETTLING, 90_000_000),))
+    shortfall = find_shortfall(position.requirement, position.balance)
+    assert shortfall is not None
+    bill = make_bill(position, shortfall, make_asset(onramp=None))
+    assert (bill.missing, bill.asked) == (0, 0)
+
+
+def test_an_ask_whose_levels_move_with_the_fee_recovers_at_what_it_needed() -> None:
+    """Where no line is known to count as recovered, the need itself is the line."""
+    ask = Ask(status=TopUpStatus.OPEN, needed=50, recovered_at={}, baselines={HOLDING: 3}, risen=False)
+    assert plan_close(ask, {HOLDING: 49}) is Close.NOTHING
+    assert plan_close(ask, {HOLDING: 50}) is Close.RISEN
 
 
 def test_a_bill_says_what_it_is_made_of() -> None:
