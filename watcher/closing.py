@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.amounts import format_amount
@@ -14,6 +14,7 @@ from watcher.decide import Rules, defer_session
 from watcher.jobs.defer import defer
 from watcher.levels import find_requirement
 from watcher.model import HoldingStatus, NewEvent, Outcome, Session, TopUp, TopUpStatus
+from watcher.opening import WALLET_SCOPE
 from watcher.policy import Ask, Close, find_outcome, plan_close
 from watcher.render import render_block
 from watcher.store.tables import requirement, session, top_up
@@ -37,7 +38,8 @@ class Settled:
 
 async def list_asks(conn: AsyncConnection, network: NetworkId) -> list[tuple[TopUp, list[Session]]]:
     """Active top-ups that reach this network, with their sessions that Stripe says are complete."""
-    query = select(top_up).where(top_up.c.status.in_(["open", "settling"])).order_by(top_up.c.id)
+    here = or_(top_up.c.scope == WALLET_SCOPE, top_up.c.scope.startswith(f"{network}/", autoescape=True))
+    query = select(top_up).where(top_up.c.status.in_(["open", "settling"]), here).order_by(top_up.c.id)
     asks = [read_top_up(row) for row in (await conn.execute(query)).mappings()]
     asks = [a for a in asks if any(d.holding.network == network for d in a.destinations)]
     done = select(session).where(session.c.top_up.in_([a.id for a in asks]), session.c.transaction.is_not(None))
