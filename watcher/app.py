@@ -40,6 +40,7 @@ from watcher.look import Follower
 from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
+from watcher.refresh import refresh_policies
 from watcher.schedule import Schedule, Tick
 from watcher.store.database import Database, conninfo
 from watcher.store.declare import declare_installation, declare_tenants
@@ -49,6 +50,7 @@ from watcher.store.events import DELIVER_TASK
 from watcher.store.migrate import upgrade
 from watcher.supervise import Supervisor
 from watcher.sweeps import Sweeper
+from watcher.top_ups import Stamp
 
 log = structlog.get_logger()
 
@@ -98,6 +100,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
         installation = await declare_installation(conn, now=clock.now(), new_id=new_id)
         tenants = settings.tenants.values()
         endpoints = await declare_tenants(conn, tenants, console=settings.console, now=clock.now())
+
+    await refresh_policies(database, settings, Stamp(clock.now(), new_id))
 
     name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
     accounts = await open_onramps(settings, installation, stack)

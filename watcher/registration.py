@@ -71,7 +71,7 @@ async def register_wallet(
     await save_addresses(conn, tenant.id, spec.id, plan.addresses, now=stamp.now)
     rows = list_requirements(spec, tenant, plan, settings)
     gone = await save_requirements(conn, tenant.id, spec.id, rows)
-    events = await _withdraw(conn, (tenant.id, spec.id), gone, TopUpStatus.RETRACTED, stamp) if alive else []
+    events = await withdraw(conn, (tenant.id, spec.id), gone, TopUpStatus.RETRACTED, stamp) if alive else []
     if not alive:
         events += await _ask_for_new_wallet(conn, spec, plan, tenant=tenant, settings=settings, stamp=stamp)
     await tell_watching(conn, {*plan.addresses, *known})
@@ -92,7 +92,7 @@ async def remove_wallet(
     dead = {"deleted_at": stamp.now, "updated_at": stamp.now, "version": before["version"] + 1}
     dead |= {"customer_ip_address": None, "customer_ip_until": None}
     await conn.execute(update(wallet).where(*mine).values(**dead))
-    events = await _withdraw(conn, (tenant.id, wallet_id), gone, TopUpStatus.CANCELLED, stamp)
+    events = await withdraw(conn, (tenant.id, wallet_id), gone, TopUpStatus.CANCELLED, stamp)
     await tell_watching(conn, known)
     return tuple(events)
 
@@ -153,7 +153,7 @@ async def _ask_for_new_wallet(
     return [await make_event(conn, top_up, "opened", stamp.new_id("evt"))]
 
 
-async def _withdraw(
+async def withdraw(
     conn: AsyncConnection, mine: tuple[str, str], gone: Sequence[Holding], status: TopUpStatus, stamp: Stamp
 ) -> list[NewEvent]:
     """End the open asks none of whose holdings is wanted any more."""

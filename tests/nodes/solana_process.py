@@ -75,6 +75,7 @@ class SolanaProcess:
         """Start it, and wait until it is healthy. A validator goes on from its ledger, Surfpool from nothing."""
         if self._ledger is None and self.kind is Kind.VALIDATOR:
             self._ledger = Path(tempfile.mkdtemp(prefix="topup-ledger-"))
+        self.kill()  # one that has died by itself still has its pipes
         self._process = subprocess.Popen(
             self._command(),
             stdin=subprocess.PIPE,
@@ -86,6 +87,7 @@ class SolanaProcess:
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_healthy(deadline):
             if not self.running:
+                self.kill()
                 raise RuntimeError(f"{self.kind} ended at its start")
             if time.monotonic() > deadline:
                 self.kill()

@@ -91,14 +91,18 @@ async def list_deliveries(call: Call) -> Answer:
 
 
 async def redeliver(call: Call) -> Answer:
-    """Start a delivery over, with the same event and so the same `webhook-id`."""
+    """Start a delivery that has ended over, with the same event and so the same `webhook-id`."""
 
     async def act(conn: AsyncConnection) -> Answer:
         now = call.deps.clock.now()
         this = (delivery.c.tenant == call.tenant.id, delivery.c.id == call.path["id"])
         fresh = {"status": "pending", "attempts": 0, "next_attempt_at": now, "updated_at": now}
-        if (await conn.execute(update(delivery).where(*this).values(**fresh))).rowcount == 0:
+        status = (await conn.execute(select(delivery.c.status).where(*this).with_for_update())).scalar_one_or_none()
+        if status is None:
             raise not_found()
+        if status == "pending":
+            raise Problem(409, "pending", "It is being delivered already: its next attempt stands in next_attempt_at")
+        await conn.execute(update(delivery).where(*this).values(**fresh))
         await defer(conn, DELIVER_TASK, delivery=call.path["id"])
         row = (await conn.execute(_deliveries(call.tenant.id).where(*this))).mappings().one()
         return Answer(render_delivery(row))

@@ -15,16 +15,15 @@ Act = Callable[[AsyncConnection], Awaitable[Answer]]
 
 
 async def act_once(call: Call, name: str, act: Act) -> Answer:
-    """Do it in one transaction, with its answer kept beside it when the caller gave a key.
+    """Do it in one transaction, with its answer kept beside it when the caller gave a key; its link is not kept.
 
-    Raises `Problem` 409 when the key came with another request before, or from a caller who saw links when this
-    one may not.
+    Raises `Problem` 409 when the key came with another request before.
     """
     key = call.idempotency_key
     if key is None:
         async with call.deps.database.begin() as conn:
             return await act(conn)
-    asked = [name, dict(call.path), call.raw, call.caller.may("links:read")]
+    asked = [name, dict(call.path), call.raw]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
     async with call.deps.database.begin() as conn:
         lock = func.hashtextextended(f"{call.tenant.id}/{key}", 1)
@@ -36,13 +35,15 @@ async def act_once(call: Call, name: str, act: Act) -> Answer:
                 raise Problem(409, "idempotency_key_reused", "This Idempotency-Key came with another request before")
             return Answer(row["answer"], row["status_code"])
         answer = await act(conn)
+        content = dict(answer.content or {})
+        kept = {**content, "link": None} if "link" in content else content
         await conn.execute(
             insert(idempotency).values(
                 tenant=call.tenant.id,
                 key=key,
                 digest=digest,
                 status_code=answer.status,
-                answer=dict(answer.content or {}),
+                answer=kept,
                 created_at=call.deps.clock.now(),
             )
         )

@@ -7,13 +7,17 @@ import pytest
 from sqlalchemy import select
 
 from chains.errors import BlockGone, Unavailable
-from chains.model import BlockRef
-from tests.fakes.settings import ETH, EVM, make_network, make_settings, make_tenant
+from chains.model import NATIVE, BlockRef
+from config.model import Level, LowFunding
+from tests.fakes.settings import ETH, EVM, make_network, make_policy, make_settings, make_tenant
 from tests.integration.watcher.world import ETH_HOLDING, World
 from watcher.model import TopUpStatus
+from watcher.refresh import refresh_policies
 from watcher.store.blocks import Fenced, find_cursor, take_shard
 from watcher.store.database import Database
 from watcher.store.tables import decision, holding, requirement
+
+OTHER = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 
 
 @pytest.fixture
@@ -141,3 +145,21 @@ async def test_replaying_a_block_changes_nothing(world: World) -> None:
     await world.observer.observe(step, world.owner)
     assert len(await world.top_ups()) == 1
     assert await world.events() == ["wallet.low", "top_up.opened"]
+
+
+async def test_a_changed_policy_reaches_the_wallets_that_follow_it(database: Database, tmp_path: Path) -> None:
+    """A trigger raised in the configuration counts after a restart; a wallet with its own funding keeps that."""
+    world = await World(database, make_settings(tmp_path)).start()
+    own = [{"when": "low", "network": "local-evm", "asset": "ETH", "trigger": "1", "target": "3"}]
+    await world.register()
+    await world.register(id="w-2", addresses={"local-evm": OTHER}, funding=own)
+    await world.step({ETH_HOLDING: 2 * ETH, replace(ETH_HOLDING, address=OTHER): 2 * ETH})
+    assert await world.top_ups() == []
+    low = LowFunding(EVM, NATIVE, trigger=Level(amount=5 * ETH), target=Level(amount=6 * ETH))
+    tenant = replace(make_tenant(), policies={"default": make_policy(version="v2", low=(low,))})
+    world = await World(database, make_settings(tmp_path, tenant=tenant), clock=world.clock, chain=world.chain).start()
+    assert await refresh_policies(database, world.settings, world.stamp()) == 2
+    assert await refresh_policies(database, world.settings, world.stamp()) == 0
+    await world.observer.refresh_watched()
+    await world.step({ETH_HOLDING: 2 * ETH, replace(ETH_HOLDING, address=OTHER): 2 * ETH})
+    assert [(ask.wallet, ask.asked) for ask in await world.top_ups()] == [("w-1", 4 * ETH)]

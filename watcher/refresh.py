@@ -1,0 +1,74 @@
+"""At start, policies that have changed since are carried to the wallets that follow them."""
+
+import structlog
+from sqlalchemy import and_, exists, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config.model import Settings, Tenant
+from watcher.model import NewEvent, TopUpStatus
+from watcher.registration import withdraw
+from watcher.store.database import Database
+from watcher.store.events import record_events
+from watcher.store.tables import requirement, wallet
+from watcher.store.wallets import claim_wallet, save_addresses, save_requirements
+from watcher.top_ups import Stamp
+from watcher.wallet_plan import Refused, WalletSpec, list_requirements, plan_registration
+
+log = structlog.get_logger()
+
+
+async def refresh_policies(database: Database, settings: Settings, stamp: Stamp) -> int:
+    """Rebuild the requirements of wallets whose policy has another version now. Gives how many wallets changed."""
+    changed = 0
+    for tenant in settings.tenants.values():
+        for wallet_id in await _list_outdated(database, tenant):
+            async with database.begin() as conn:
+                events = await _refresh(conn, wallet_id, tenant, settings, stamp)
+                await record_events(conn, events, now=stamp.now, new_id=stamp.new_id)
+            changed += 1
+    if changed:
+        log.info("policies.refreshed", wallets=changed)
+    return changed
+
+
+async def _list_outdated(database: Database, tenant: Tenant) -> list[str]:
+    current = [(name, policy.version) for name, policy in tenant.policies.items()]
+    mine = and_(requirement.c.tenant == wallet.c.tenant, requirement.c.wallet == wallet.c.id)
+    outdated = tuple_(requirement.c.policy, requirement.c.policy_version).not_in(current)
+    query = (
+        select(wallet.c.id)
+        .where(
+            wallet.c.tenant == tenant.id,
+            wallet.c.deleted_at.is_(None),
+            wallet.c.policy.in_(list(tenant.policies)),
+            or_(exists().where(mine, outdated), ~exists().where(mine)),
+        )
+        .order_by(wallet.c.id)
+    )
+    async with database.begin() as conn:
+        return list((await conn.execute(query)).scalars())
+
+
+async def _refresh(
+    conn: AsyncConnection, wallet_id: str, tenant: Tenant, settings: Settings, stamp: Stamp
+) -> list[NewEvent]:
+    """A wallet that the new rules don't fit keeps its old ones, and that is said."""
+    row = await claim_wallet(conn, tenant.id, wallet_id)
+    if row is None or row["deleted_at"] is not None:
+        return []
+    spec = WalletSpec(
+        id=wallet_id,
+        addresses=row["body"]["addresses"],
+        policy=row["policy"],
+        funding=row["funding"],
+        initial=row["initial"],
+        allow_off_curve=row["allow_off_curve"],
+    )
+    try:
+        plan = plan_registration(spec, tenant, settings)
+    except Refused as error:
+        log.warning("policy.does_not_fit", tenant=tenant.id, wallet=wallet_id, policy=spec.policy, reason=str(error))
+        return []
+    await save_addresses(conn, tenant.id, wallet_id, plan.addresses, now=stamp.now)
+    gone = await save_requirements(conn, tenant.id, wallet_id, list_requirements(spec, tenant, plan, settings))
+    return await withdraw(conn, (tenant.id, wallet_id), gone, TopUpStatus.RETRACTED, stamp)
