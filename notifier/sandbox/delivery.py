@@ -12,6 +12,7 @@ from notifier.sandbox.rules import DECIMALS
 
 POLL_SECONDS: Final = 0.1
 WAIT_SECONDS: Final = 60
+NOT_YET: Final = "the transfer is not on chain yet: pay again to go on waiting for it"
 EVM_NETWORKS: Final = frozenset({"ethereum", "base", "polygon", "avalanche", "optimism"})
 
 
@@ -62,10 +63,10 @@ def to_units(currency: str, amount: Decimal) -> int:
     return int(amount.scaleb(DECIMALS[currency]))
 
 
-async def poll(is_there: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it is. Raises `DeliveryFailed` after a minute."""
+async def poll(is_there: Callable[[], Awaitable[bool]], otherwise: str = NOT_YET) -> None:
+    """Ask until it is. Raises `DeliveryFailed` after a minute, with these words."""
     for _ in range(int(WAIT_SECONDS / POLL_SECONDS)):
         if await is_there():
             return
         await asyncio.sleep(POLL_SECONDS)
-    raise DeliveryFailed("the transfer is not on chain yet: pay again to go on waiting for it")
+    raise DeliveryFailed(otherwise)

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from notifier.sandbox.server import SandboxOptions, open_sandbox
 from tests.integration.sandbox.conftest import EVM, TOP_UP, StripeClient, until
@@ -168,17 +169,21 @@ async def solana() -> AsyncIterator[SolanaNode]:
         yield node
 
 
-@pytest.mark.solana
-async def test_coins_on_solana(solana: SolanaNode, http: aiohttp.ClientSession) -> None:
-    """SOL arrives; two equal payments to one address at the same moment are two transactions."""
-    owner = Keypair().pubkey()
-    fields = {
+def ask_for_sol(owner: Pubkey) -> dict[str, str]:
+    return {
         "wallet_addresses[solana]": str(owner),
         "destination_networks[0]": "solana",
         "destination_network": "solana",
         "destination_currency": "sol",
         "destination_amount": "1.5",
     }
+
+
+@pytest.mark.solana
+async def test_coins_on_solana(solana: SolanaNode, http: aiohttp.ClientSession) -> None:
+    """SOL arrives; two equal payments to one address at the same moment are two transactions."""
+    owner = Keypair().pubkey()
+    fields = ask_for_sol(owner)
     async with open_sandbox(SandboxOptions("127.0.0.1", 0, solana_rpc=solana.rpc_url)) as url:
         stripe = StripeClient(url, http)
         made = [(await stripe.create(fields))[1]["id"] for _ in range(2)]
@@ -186,6 +191,32 @@ async def test_coins_on_solana(solana: SolanaNode, http: aiohttp.ClientSession) 
     assert [status for status, _ in answers] == [200, 200], answers
     assert len({body["transaction_details"]["transaction_id"] for _, body in answers}) == 2
     assert await solana.lamports(owner) == 3 * SOL
+
+
+@pytest.mark.solana
+async def test_many_at_once_on_solana(solana: SolanaNode, http: aiohttp.ClientSession) -> None:
+    """Payments at the same moment don't take each other's coins: each of them arrives in full."""
+    owners = [Keypair().pubkey() for _ in range(24)]
+    async with open_sandbox(SandboxOptions("127.0.0.1", 0, solana_rpc=solana.rpc_url)) as url:
+        stripe = StripeClient(url, http)
+        made = [(await stripe.create(ask_for_sol(owner)))[1]["id"] for owner in owners]
+        answers = [await stripe.pay(made[0])]
+        for start in (1, 9, 17):  # in waves: what one wave leaves is what the next one starts with
+            answers += await asyncio.gather(*(stripe.pay(session) for session in made[start : start + 8]))
+    assert [status for status, _ in answers] == [200] * len(owners), answers
+    assert [await solana.lamports(owner) for owner in owners] == [SOL * 3 // 2] * len(owners)
+
+
+@pytest.mark.evm
+async def test_many_at_once_on_ethereum(anvil: Anvil, http: aiohttp.ClientSession) -> None:
+    """Payments at the same moment get nonces of their own: each of them arrives, as a transaction of its own."""
+    async with open_sandbox(SandboxOptions("127.0.0.1", 0, evm_rpc=anvil.http)) as url:
+        stripe = StripeClient(url, http)
+        made = [(await stripe.session())["id"] for _ in range(16)]
+        answers = await asyncio.gather(*(stripe.pay(session) for session in made))
+    assert [status for status, _ in answers] == [200] * len(made), answers
+    assert len({body["transaction_details"]["transaction_id"] for _, body in answers}) == len(made)
+    assert await anvil.balance(EVM) == len(made) * COIN // 2
 
 
 @pytest.mark.solana
