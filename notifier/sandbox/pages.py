@@ -110,7 +110,8 @@ def describe(session: SandboxSession) -> dict[str, Any]:
         "address": order.address if order else None,
         "amount": None if amount is None else format(amount.normalize(), "f"),
         "price": price,
-        "options": [(c, n, wallets[WALLET_KEYS[n]]) for c, n in options],
+        "options": options,
+        "addresses": {n: wallets[WALLET_KEYS[n]] for _, n in options if session.network in (None, n)},
         "transaction": session.transaction,
         "metadata": dict(session.wanted.metadata),
     }

@@ -81,12 +81,17 @@ async def test_several_assets_offer_a_choice(stripe: StripeClient) -> None:
     assert status == 200
     _, text, _ = await text_of(stripe, session["redirect_url"])
     assert text.count("<select") == 2
+    assert f"{EVM}</dd>" in text
+    assert f"{SOLANA}</dd>" in text
     form = {"network": "solana", "currency": "sol", "deliver": "0", "then": "complete"}
     async with stripe.http.post(session["redirect_url"], data=form) as answer:
         assert answer.status == 200
     _, paid, _ = await stripe.get("/" + session["id"])
     assert paid["status"] == "fulfillment_complete"
     assert paid["transaction_details"]["destination_network"] == "solana"
+    _, text, _ = await text_of(stripe, session["redirect_url"])
+    assert f"{SOLANA}</dd>" in text
+    assert EVM not in text
 
 
 async def test_problem_is_shown(stripe: StripeClient) -> None:
