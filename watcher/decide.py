@@ -1,6 +1,6 @@
 """One block's decisions at the head: rows in, `policy.plan_change`, rows and events out, in the block's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,12 +55,16 @@ async def decide(
     rules: Rules,
     balances: Sequence[Balance],
     *,
+    beside: Collection[tuple[str, str]],
     transaction_cost: int | None,
     stamp: Stamp,
 ) -> list[NewEvent]:
-    """Judge every requirement on these balances; the events are to be recorded last in the transaction."""
+    """Judge every requirement on these balances; the events are to be recorded last in the transaction.
+
+    `beside` are (tenant, wallet) pairs that the transaction goes on to change, to be locked together with the others.
+    """
     by_holding = {b.holding: b for b in balances}
-    rows = await lock_requirements(conn, by_holding)
+    rows = await lock_requirements(conn, by_holding, beside=beside)
     active = await find_active(conn, sorted({(r["tenant"], r["wallet"]) for r in rows}))
     await _note_baselines(conn, active, by_holding)
     groups: dict[tuple[str, str], str] = {}

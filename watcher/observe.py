@@ -130,7 +130,7 @@ class Observer:
         wanted = sorted((step.dirty | attended | moved) & self._watched)
         balances = await self._chain.balances(wanted, step.block) if wanted else ()
         settled = await self._read_settled(asks)
-        await self._record(step, owner, balances, settled, [a.id for a, _ in asks], fee=fee)
+        await self._record(step, owner, balances, settled, [a for a, _ in asks], fee=fee)
         self._fee = fee if fee is not None else self._fee
         self._metrics.head.labels(network.name).set(step.block.number)
         if step.orphaned or step.gap:
@@ -142,7 +142,7 @@ class Observer:
         owner: Owner,
         balances: Sequence[Balance],
         settled: Settled,
-        asks: Sequence[str],
+        asks: Sequence[TopUp],
         *,
         fee: int | None,
     ) -> None:
@@ -150,8 +150,11 @@ class Observer:
         network = self._rules.network
         async with self._database.begin() as conn:
             await save_balances(conn, balances, now=stamp.now)
-            events = await decide(conn, self._rules, balances, transaction_cost=fee, stamp=stamp)
-            events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
+            beside = {(ask.tenant, ask.wallet) for ask in asks}
+            events = await decide(conn, self._rules, balances, beside=beside, transaction_cost=fee, stamp=stamp)
+            events += await close(
+                conn, self._rules, [a.id for a in asks], settled, height=step.block.number, stamp=stamp
+            )
             await note_watched_since(conn, network.id, {b.holding.address for b in balances}, step.block)
             events += await mark_fresh(conn, self._rules, stamp)
             await move_cursor(conn, owner, step.block, now=stamp.now)
@@ -168,10 +171,10 @@ class Observer:
             return Settled()
         try:
             balances = await self._chain.settled_balances(sorted(mine))
-            receipts = [r for ask, sessions in asks for s in sessions if (r := await self._find_receipt(ask, s))]
         except Unavailable as error:
             log.info("settled.unknown", network=self._rules.network.name, reason=str(error))
             return Settled()
+        receipts = [r for ask, sessions in asks for s in sessions if (r := await self._find_receipt(ask, s))]
         return Settled({b.holding: b for b in balances}, {r.transaction: r for r in receipts})
 
     async def _find_receipt(self, ask: TopUp, session: Session) -> Receipt | None:
@@ -179,7 +182,11 @@ class Observer:
             return None
         for destination in ask.destinations:
             if destination.holding.network == self._chain.network:
-                receipt = await self._chain.find_receipt(session.transaction, destination.holding)
+                try:
+                    receipt = await self._chain.find_receipt(session.transaction, destination.holding)
+                except Unavailable as error:
+                    log.info("receipt.unknown", top_up=ask.id, reason=str(error))
+                    continue
                 if receipt is not None and receipt.amount > 0:
                     return receipt
         return None

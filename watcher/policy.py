@@ -223,7 +223,8 @@ def _gone(ask: Ask, settled: Mapping[Holding, int]) -> bool | None:
     if not known:
         return None
     if ask.needed is None:
-        return _rose(ask, settled)
+        rose = _rose(ask, settled)
+        return rose if rose or len(known) == len(ask.baselines) else None
     return all(settled[holding] >= ask.recovered_at.get(holding, ask.needed) for holding in known)
 
 

@@ -137,7 +137,8 @@ async def _ask_for_new_wallet(
         make_destination(n, a, Holding(n.id, a.asset.reference, plan.addresses[n.id]), None)
         for n, a in list_sold(plan, settings, tenant)
     ]
-    if not destinations or spec.initial == "wait_for_drop":
+    paused = spec.asks_paused_until is not None and spec.asks_paused_until > stamp.now
+    if not destinations or paused or spec.initial == "wait_for_drop":
         return []
     top_up = open_for_new_wallet(
         spec.id,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watcher.model import NewEvent, TopUp, TopUpStatus
+from watcher.model import NewEvent, Outcome, TopUp, TopUpStatus
 from watcher.render import render_time, render_top_up
 from watcher.store.tables import requirement
 from watcher.store.top_ups import find_sessions, find_subjects, settle_needs, update_top_up
@@ -71,9 +71,15 @@ async def move_top_up(
     )
     if status in NeedState:
         await settle_needs(conn, top_up.id, NeedState[status], now=stamp.now)
-    if not status.active:
+    if starts_cooldown(status, moved.outcome):
         await _start_cooldown(conn, moved, stamp.now)
     return moved, event
+
+
+def starts_cooldown(status: TopUpStatus, outcome: str | None) -> bool:
+    """Whether an end leaves the need where it was. One that was met leads to no silence: the next fall is a new one."""
+    met = (TopUpStatus.LANDED, TopUpStatus.RETRACTED, TopUpStatus.SUPERSEDED)
+    return not status.active and (status not in met or outcome == Outcome.PARTIAL)
 
 
 async def note_step(

@@ -117,11 +117,17 @@ async def list_by_fee(conn: AsyncConnection, network: NetworkId) -> set[Holding]
     return {Holding(network, asset, address) for asset, address in await conn.execute(query)}
 
 
-async def lock_requirements(conn: AsyncConnection, holdings: Collection[Holding]) -> list[dict[str, Any]]:
-    """Requirements on these holdings with what their wallets say, the wallets locked in the order of their ids."""
+async def lock_requirements(
+    conn: AsyncConnection, holdings: Collection[Holding], *, beside: Collection[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Requirements on these holdings with what their wallets say.
+
+    Those wallets, and the (tenant, wallet) pairs `beside` that the transaction will need as well, are locked in one
+    go and in the order of their ids: two networks' transactions can't wait for each other.
+    """
     rows: list[dict[str, Any]] = []
     keys = sorted(holdings)
-    pairs: set[tuple[str, str]] = set()
+    pairs = set(beside)
     for i in range(0, len(keys), CHUNK):
         part = [(h.network, h.asset, h.address) for h in keys[i : i + CHUNK]]
         found = await conn.execute(select(requirement.c.tenant, requirement.c.wallet).where(_on(part)).distinct())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -14,6 +16,7 @@ from notifier.sandbox.server import SandboxOptions, open_sandbox
 from tests.integration.sandbox.conftest import EVM, TOP_UP, StripeClient, until
 from tests.nodes.anvil import COIN, Anvil
 from tests.nodes.solana import SOL, SolanaNode
+from tests.nodes.solana_process import free_ports
 
 USDC = {**TOP_UP, "destination_currencies[0]": "usdc", "destination_currency": "usdc", "destination_amount": "12.5"}
 
@@ -160,6 +163,44 @@ async def test_dead_node(anvil: Anvil, http: aiohttp.ClientSession) -> None:
         await anvil.start()
         status, paid = await stripe.pay(session["id"])
     assert (status, paid["status"]) == (200, "fulfillment_complete")
+    assert await anvil.balance(EVM) == COIN // 2
+
+
+class Door:
+    """Passes calls on to a node, except those that it is told to refuse."""
+
+    def __init__(self, node: Anvil, http: aiohttp.ClientSession) -> None:
+        self.seen: list[str] = []
+        self.refused = ""
+        self._node = node
+        self._http = http
+
+    async def serve(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.seen.append(body["method"])
+        if body["method"] == self.refused:
+            return web.Response(status=503)
+        async with self._http.post(self._node.http, json=body) as answer:
+            return web.Response(body=await answer.read(), content_type="application/json")
+
+
+@pytest.mark.evm
+async def test_sent_once(anvil: Anvil, http: aiohttp.ClientSession) -> None:
+    """A transfer that nobody could wait for is waited for by the next press of Pay, and not sent again."""
+    door, app = Door(anvil, http), web.Application()
+    app.router.add_post("/", door.serve)
+    async with TestServer(app, port=free_ports(1)) as front:
+        async with open_sandbox(SandboxOptions("127.0.0.1", 0, evm_rpc=str(front.make_url("/")))) as url:
+            stripe = StripeClient(url, http)
+            session = await stripe.session()
+            door.refused = "eth_getTransactionReceipt"
+            assert (await stripe.pay(session["id"]))[0] == 409
+            _, shown, _ = await stripe.get("/" + session["id"])
+            assert shown["status"] == "fulfillment_processing"
+            door.refused = ""
+            status, paid = await stripe.pay(session["id"])
+    assert (status, paid["status"]) == (200, "fulfillment_complete")
+    assert door.seen.count("eth_sendTransaction") == 1
     assert await anvil.balance(EVM) == COIN // 2
 
 

@@ -175,6 +175,18 @@ async def test_funds_on_chain_land_it_with_what_arrived(world: Asking) -> None:
     assert ask.received[0]["transaction"] == TRANSACTION
 
 
+async def test_after_a_landing_the_next_fall_is_asked_for_at_once(world: Asking) -> None:
+    """Topped up, landed, spent again within the hour: a new need, a new ask."""
+    top_up = await world.run_low()
+    await world.work()
+    world.onramp.become("cos_1", SessionStatus.FULFILLMENT_COMPLETE, transaction=TRANSACTION)
+    await world.follower.look_at_session(top_up.id)
+    world.chain.receipts[TRANSACTION, ETH_HOLDING] = 2 * ETH + 1
+    await world.step({ETH_HOLDING: 3 * ETH})
+    await world.step({ETH_HOLDING: ETH // 2})
+    assert [ask.status for ask in await world.top_ups()] == [TopUpStatus.LANDED, TopUpStatus.OPEN]
+
+
 async def test_funds_spent_at_once_have_still_landed(world: Asking) -> None:
     """The balance never shows them, the transaction does."""
     top_up = await world.run_low()

@@ -12,7 +12,7 @@ from watcher.decide import find_wallet_event
 from watcher.dispatch import MAX_BACKOFF_SECONDS, find_backoff
 from watcher.look import LONGEST_WAIT, find_newer_status, find_wait
 from watcher.model import HoldingStatus, TopUpStatus
-from watcher.top_ups import may_become
+from watcher.top_ups import may_become, starts_cooldown
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,23 @@ def test_waits_grow_and_end() -> None:
 def test_only_news_is_told(before: HoldingStatus, after: HoldingStatus, event: str | None) -> None:
     """A wallet event fires when a holding becomes low, critical or fine again, once."""
     assert find_wallet_event(before, after) == event
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "silent"),
+    [
+        (TopUpStatus.LANDED, "full", False),
+        (TopUpStatus.LANDED, "other_funds", False),
+        (TopUpStatus.LANDED, "partial", True),
+        (TopUpStatus.RETRACTED, None, False),
+        (TopUpStatus.SUPERSEDED, None, False),
+        (TopUpStatus.CANCELLED, None, True),
+        (TopUpStatus.EXPIRED, None, True),
+        (TopUpStatus.REJECTED, None, True),
+        (TopUpStatus.FAILED, None, True),
+        (TopUpStatus.SETTLING, None, False),
+    ],
+)
+def test_only_an_unmet_need_is_followed_by_silence(status: TopUpStatus, outcome: str | None, *, silent: bool) -> None:
+    """A need that was met leaves no cooldown: the next fall is a new one, and is asked for at once."""
+    assert starts_cooldown(status, outcome) is silent

@@ -270,6 +270,16 @@ def test_the_closing_depth_lands_only_what_was_paid_and_suspects_only_what_was_n
     assert plan_close(ask, settled) is verdict
 
 
+def test_a_network_that_can_not_see_a_rise_elsewhere_does_not_deny_it() -> None:
+    """An ask over several networks is judged by each one's loop: only who sees every destination may say fallen."""
+    ask = Ask(
+        status=TopUpStatus.OPEN, needed=None, recovered_at={}, baselines={HOLDING: 3, NATIVE_HOLDING: 7}, risen=True
+    )
+    assert plan_close(ask, {NATIVE_HOLDING: 7}) is Close.NOTHING
+    assert plan_close(ask, {NATIVE_HOLDING: 7, HOLDING: 3}) is Close.FALLEN
+    assert plan_close(replace(ask, risen=False), {NATIVE_HOLDING: 8}) is Close.RISEN
+
+
 def test_the_outcome_is_partial_when_less_arrived_than_was_asked() -> None:
     """What Stripe's transactions brought is measured against what was asked, if anything was."""
     assert find_outcome(10, [9]) == "partial"
