@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -189,16 +190,17 @@ async def test_sent_once(anvil: Anvil, http: aiohttp.ClientSession) -> None:
     """A transfer that nobody could wait for is waited for by the next press of Pay, and not sent again."""
     door, app = Door(anvil, http), web.Application()
     app.router.add_post("/", door.serve)
-    async with TestServer(app, port=free_ports(1)) as front:
-        async with open_sandbox(SandboxOptions("127.0.0.1", 0, evm_rpc=str(front.make_url("/")))) as url:
-            stripe = StripeClient(url, http)
-            session = await stripe.session()
-            door.refused = "eth_getTransactionReceipt"
-            assert (await stripe.pay(session["id"]))[0] == 409
-            _, shown, _ = await stripe.get("/" + session["id"])
-            assert shown["status"] == "fulfillment_processing"
-            door.refused = ""
-            status, paid = await stripe.pay(session["id"])
+    async with AsyncExitStack() as stack:
+        front = await stack.enter_async_context(TestServer(app, port=free_ports(1)))
+        options = SandboxOptions("127.0.0.1", 0, evm_rpc=str(front.make_url("/")))
+        stripe = StripeClient(await stack.enter_async_context(open_sandbox(options)), http)
+        session = await stripe.session()
+        door.refused = "eth_getTransactionReceipt"
+        assert (await stripe.pay(session["id"]))[0] == 409
+        _, shown, _ = await stripe.get("/" + session["id"])
+        assert shown["status"] == "fulfillment_processing"
+        door.refused = ""
+        status, paid = await stripe.pay(session["id"])
     assert (status, paid["status"]) == (200, "fulfillment_complete")
     assert door.seen.count("eth_sendTransaction") == 1
     assert await anvil.balance(EVM) == COIN // 2
