@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.amounts import format_amount
@@ -22,6 +22,8 @@ from watcher.store.top_ups import find_sessions, lock_top_up, read_session, read
 from watcher.top_ups import Stamp, move_top_up
 
 LOOK_TASK = "look_at_session"
+GIVEN_UP: Final = "given_up"
+"""The failure of a paid ask that was overdue and that the backend has written off; what arrives is landed, late."""
 
 RECEIPT_PATIENCE = timedelta(seconds=60)
 """A paid ask whose balance is there waits this long for Stripe to name the transaction, so as to say what arrived."""
@@ -37,9 +39,10 @@ class Settled:
 
 
 async def list_asks(conn: AsyncConnection, network: NetworkId) -> list[tuple[TopUp, list[Session]]]:
-    """Active top-ups that reach this network, with their sessions that Stripe says are complete."""
+    """Top-ups that funds may still arrive for on this network, with their sessions that Stripe says are complete."""
     here = or_(top_up.c.scope == WALLET_SCOPE, top_up.c.scope.startswith(f"{network}/", autoescape=True))
-    query = select(top_up).where(top_up.c.status.in_(["open", "settling"]), here).order_by(top_up.c.id)
+    given_up = and_(top_up.c.status == "failed", top_up.c.failure == GIVEN_UP)
+    query = select(top_up).where(or_(top_up.c.status.in_(["open", "settling"]), given_up), here).order_by(top_up.c.id)
     asks = [read_top_up(row) for row in (await conn.execute(query)).mappings()]
     asks = [a for a in asks if any(d.holding.network == network for d in a.destinations)]
     done = select(session).where(session.c.top_up.in_([a.id for a in asks]), session.c.transaction.is_not(None))
@@ -54,12 +57,12 @@ async def close(
     events: list[NewEvent] = []
     for ask_id in asks:
         found = await lock_top_up(conn, ask_id)
-        if found is None or not found.status.active:
+        if found is None:
             continue
         await _mint_when_due(conn, rules, found, height=height)
         if landed := await _land_by_receipt(conn, found, settled, stamp):
             events.append(landed)
-        elif judged := await _close_by_balance(conn, rules, found, settled, stamp):
+        elif found.status.active and (judged := await _close_by_balance(conn, rules, found, settled, stamp)):
             events.append(judged)
     return events
 
@@ -76,8 +79,8 @@ async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, hei
 
 
 async def _land_by_receipt(conn: AsyncConnection, ask: TopUp, settled: Settled, stamp: Stamp) -> NewEvent | None:
-    """Stripe's own transaction, found at the closing depth: landed even when the funds were spent at once."""
-    if ask.status is not TopUpStatus.SETTLING:
+    """Stripe's own transaction, found at the closing depth: landed even when spent at once, or given up before."""
+    if ask.status not in (TopUpStatus.SETTLING, TopUpStatus.FAILED):
         return None
     receipts = await _receipts(conn, ask, settled)
     if not receipts:

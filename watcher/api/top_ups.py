@@ -9,6 +9,7 @@ from watcher.api.fields import Id, Page, read_time
 from watcher.api.idempotency import act_once
 from watcher.api.problems import Problem, not_found
 from watcher.api.routing import Answer, Call, Route
+from watcher.closing import GIVEN_UP
 from watcher.model import Session, TopUp, TopUpStatus
 from watcher.render import JSON, find_link_status, render_top_up
 from watcher.store.events import record_events
@@ -69,7 +70,7 @@ async def cancel_top_up(call: Call) -> Answer:
             raise Problem(409, "settling", "It is paid and on its way; once it is overdue it can be given up")
         if found.status.active:
             after = TopUpStatus.CANCELLED if found.status is TopUpStatus.OPEN else TopUpStatus.FAILED
-            values = {"failure": "given_up"} if after is TopUpStatus.FAILED else None
+            values = {"failure": GIVEN_UP} if after is TopUpStatus.FAILED else None
             found, event = await move_top_up(conn, found, after, stamp, values=values)
             answer = Answer(await _show(conn, call, found))
             await record_events(conn, [event], now=stamp.now, new_id=stamp.new_id)

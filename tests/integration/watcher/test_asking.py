@@ -9,12 +9,13 @@ from notifier.model import SessionStatus
 from tests.fakes.onramp import FakeOnramp, lost_answer, server_error
 from tests.fakes.settings import ETH, make_settings
 from tests.integration.watcher.world import ETH_HOLDING, World
-from watcher.closing import RECEIPT_PATIENCE
+from watcher.closing import GIVEN_UP, RECEIPT_PATIENCE
 from watcher.dispatch import Dispatcher, Onramps
 from watcher.look import Follower
 from watcher.model import TopUp, TopUpStatus
 from watcher.store.database import Database
 from watcher.sweeps import Sweeper
+from watcher.top_ups import move_top_up
 
 TRANSACTION = "0x" + "ab" * 32
 
@@ -301,6 +302,22 @@ async def test_an_overdue_payment_is_told_of_once(world: Asking) -> None:
     await world.sweeper.tell_overdue_top_ups()
     assert (await world.events()).count("top_up.overdue") == 1
     assert (await world.ask()).status is TopUpStatus.SETTLING
+
+
+async def test_what_was_given_up_and_arrives_all_the_same_has_landed(world: Asking) -> None:
+    """Overdue, written off by the backend, then on chain: landed, late."""
+    top_up = await world.run_low()
+    await world.work()
+    world.onramp.become("cos_1", SessionStatus.FULFILLMENT_COMPLETE, transaction=TRANSACTION)
+    await world.follower.look_at_session(top_up.id)
+    async with world.database.begin() as conn:
+        await move_top_up(conn, await world.ask(), TopUpStatus.FAILED, world.stamp(), values={"failure": GIVEN_UP})
+    await world.step()
+    assert (await world.ask()).status is TopUpStatus.FAILED
+    world.chain.receipts[TRANSACTION, ETH_HOLDING] = 2 * ETH + 1
+    await world.step({ETH_HOLDING: 3 * ETH})
+    ask = await world.ask()
+    assert (ask.status, ask.late, ask.outcome) == (TopUpStatus.LANDED, True, "full")
 
 
 async def test_looks_go_on_without_webhooks(world: Asking) -> None:
