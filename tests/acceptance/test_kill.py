@@ -143,6 +143,21 @@ async def pay_every_other(world: World) -> None:
         await asyncio.sleep(0.1)
 
 
+def describe(world: World, numbers: range) -> str:
+    """What is still missing, and the end of the daemon's log."""
+    seen: dict[str, set[str]] = {}
+    for event in world.events():
+        if "top_up" in event["data"]:
+            seen.setdefault(event["data"]["top_up"]["wallet"], set()).add(event["type"])
+    lacking = {
+        f"w-{n}": sorted(seen.get(f"w-{n}", set()))
+        for n in numbers
+        if "top_up.link_ready" not in seen.get(f"w-{n}", set())
+        or (n % 2 == 0 and "top_up.landed" not in seen.get(f"w-{n}", set()))
+    }
+    return f"not converged: {lacking}\n{world.daemon.output[-4000:]}"
+
+
 async def judge(world: World, numbers: range) -> None:
     """No second session, no second event id, no missed shortfall, and what was paid has landed."""
     creates = [entry for entry in await world.sandbox.ledger(world.http) if entry.get("session")]
@@ -190,7 +205,10 @@ async def test_killed_at_any_moment_it_converges(tmp_path: Path) -> None:
                 landed = {e["data"]["top_up"]["wallet"] for e in world.events() if e["type"] == "top_up.landed"}
                 return len(told) == len(numbers) and landed >= even
 
-            await until(converged, seconds=120, what="every shortfall told, every payment landed", every=0.5)
+            try:
+                await until(converged, seconds=120, what="convergence", every=0.5)
+            except TimeoutError:
+                pytest.fail(describe(world, numbers))
         finally:
             people.cancel()
             await asyncio.gather(people, return_exceptions=True)
