@@ -1,8 +1,9 @@
 """Handing over events: one attempt a job, its outcome recorded with the job of the next attempt."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import RowMapping, select, update
@@ -15,11 +16,15 @@ from watcher.clock import Clock
 from watcher.jobs.defer import defer
 from watcher.model import TopUpStatus
 from watcher.store.database import Database
-from watcher.store.events import DELIVER_TASK
+from watcher.store.events import DELIVER_PRIORITY, DELIVER_TASK
 from watcher.store.tables import delivery, endpoint, event
 from watcher.store.top_ups import find_sessions, find_top_up
 
 log = structlog.get_logger()
+
+MOST_AT_ONCE: Final = 4
+"""Attempts at one endpoint side by side: one that never answers takes no more of the workers' places than these."""
+POSTPONED: Final = timedelta(seconds=2)
 
 
 class Deliverer:
@@ -40,6 +45,7 @@ class Deliverer:
         self._endpoints = endpoints
         self._clock = clock
         self._jitter = jitter
+        self._under_way: Counter[tuple[str, str]] = Counter()
 
     async def send(self, delivery: str) -> None:
         """Make the next attempt of a delivery, unless it has come to its end."""
@@ -47,13 +53,29 @@ class Deliverer:
         if found is None:
             return
         row, outgoing, target = found
+        key = (row["tenant"], row["endpoint"])
+        if self._under_way[key] >= MOST_AT_ONCE:
+            await self._postpone(delivery)
+            return
+        self._under_way[key] += 1
+        try:
+            outcome = await self._attempt(outgoing, target)
+        finally:
+            self._under_way[key] -= 1
+        await self._record(row, outcome)
+
+    async def _attempt(self, outgoing: OutgoingEvent, target: Endpoint) -> Attempt:
         scheme = target.url.partition(":")[0]
         channel = self._channels.get(scheme)
         if channel is None:
-            outcome = Attempt(Verdict.REFUSED, detail=f"no channel speaks {scheme}")
-        else:
-            outcome = await channel.send(outgoing, target)
-        await self._record(row, outcome)
+            return Attempt(Verdict.REFUSED, detail=f"no channel speaks {scheme}")
+        return await channel.send(outgoing, target)
+
+    async def _postpone(self, delivery: str) -> None:
+        """Come back later, without holding a worker's place meanwhile; it counts as no attempt."""
+        async with self._database.begin() as conn:
+            at = self._clock.now() + POSTPONED
+            await defer(conn, DELIVER_TASK, at=at, priority=DELIVER_PRIORITY, delivery=delivery)
 
     async def _load(self, delivery_id: str) -> tuple[RowMapping, OutgoingEvent, Endpoint] | None:
         async with self._database.begin() as conn:
@@ -97,7 +119,7 @@ class Deliverer:
                 await conn.execute(update(endpoint).where(*gone).values(enabled=False, updated_at=now))
             await _write(conn, row, status, outcome, next_at=next_at, now=now)
             if next_at is not None:
-                await defer(conn, DELIVER_TASK, at=next_at, delivery=row["id"])
+                await defer(conn, DELIVER_TASK, at=next_at, priority=DELIVER_PRIORITY, delivery=row["id"])
         log.info(
             "delivery.attempted",
             outcome=status,

@@ -12,7 +12,7 @@ from watcher.api.problems import Problem, not_found
 from watcher.api.routing import Answer, Call, Route, Strict
 from watcher.jobs.defer import defer
 from watcher.render import JSON, render_time
-from watcher.store.events import DELIVER_TASK
+from watcher.store.events import DELIVER_PRIORITY, DELIVER_TASK
 from watcher.store.tables import delivery, event
 
 
@@ -103,7 +103,7 @@ async def redeliver(call: Call) -> Answer:
         if status == "pending":
             raise Problem(409, "pending", "It is being delivered already: its next attempt stands in next_attempt_at")
         await conn.execute(update(delivery).where(*this).values(**fresh))
-        await defer(conn, DELIVER_TASK, delivery=call.path["id"])
+        await defer(conn, DELIVER_TASK, priority=DELIVER_PRIORITY, delivery=call.path["id"])
         row = (await conn.execute(_deliveries(call.tenant.id).where(*this))).mappings().one()
         return Answer(render_delivery(row))
 

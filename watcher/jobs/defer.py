@@ -13,12 +13,19 @@ _unopened = App(connector=PsycopgConnector())
 
 
 async def defer(
-    conn: AsyncConnection, task: str, *, lock: str | None = None, at: datetime | None = None, **args: Any
+    conn: AsyncConnection,
+    task: str,
+    *,
+    lock: str | None = None,
+    at: datetime | None = None,
+    priority: int = 0,
+    **args: Any,
 ) -> None:
     """Have `task(**args)` run once this transaction is committed, at or after `at`; with one `lock`, one at a time.
 
-    Args are JSON. A job may run more than once (a worker that dies mid-way is replaced), so it looks before it acts.
+    Of those that are due, a higher `priority` is taken first. Args are JSON. A job may run more than once (a worker
+    that dies mid-way is replaced), so it looks before it acts.
     """
     raw = (await conn.get_raw_connection()).driver_connection
-    deferrer = _unopened.configure_task(task, queue=QUEUE, lock=lock, schedule_at=at, connection=raw)
+    deferrer = _unopened.configure_task(task, queue=QUEUE, lock=lock, schedule_at=at, priority=priority, connection=raw)
     await deferrer.defer_async(**args)

@@ -12,6 +12,8 @@ from watcher.model import NewEvent
 from watcher.store.tables import delivery, endpoint, event, event_position
 
 DELIVER_TASK = "deliver"
+DELIVER_PRIORITY = 1
+"""A spike of new asks, which Stripe's rate limit holds up, must not hold up what is to be told."""
 
 
 async def record_events(
@@ -77,4 +79,4 @@ async def queue_delivery(
             updated_at=now,
         )
     )
-    await defer(conn, DELIVER_TASK, delivery=delivery_id)
+    await defer(conn, DELIVER_TASK, priority=DELIVER_PRIORITY, delivery=delivery_id)

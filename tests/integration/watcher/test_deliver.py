@@ -1,8 +1,10 @@
 """Deliveries on a real database, to a real receiver: one id for ever, the documented delays, dead letters, links."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ from sqlalchemy import select
 from notifier.model import Endpoint
 from notifier.retries import DELAYS
 from notifier.webhook import WebhookChannel
-from tests.fakes.receiver import Receiver
+from tests.fakes.receiver import HANG, Receiver
 from tests.fakes.settings import ETH, make_settings, make_tenant
 from tests.integration.watcher.test_asking import Asking
 from tests.integration.watcher.world import ETH_HOLDING
-from watcher.deliver import Deliverer
+from tests.nodes.processes import until
+from watcher.deliver import MOST_AT_ONCE, Deliverer
 from watcher.store.database import Database
 from watcher.store.declare import declare_tenants
 from watcher.store.tables import delivery, endpoint, event
@@ -88,6 +91,30 @@ async def test_a_receiver_that_is_gone_is_left_alone(world: Delivering) -> None:
     async with world.database.begin() as conn:
         assert (await conn.execute(select(endpoint.c.enabled))).scalar_one() is False
     assert [row["status"] for row in await world.rows()] == ["dead"]
+
+
+@pytest.mark.parametrize("world", [(HANG,) * MOST_AT_ONCE], indirect=True)
+async def test_a_receiver_that_never_answers_takes_few_places(world: Delivering) -> None:
+    """Beyond a few attempts under way, further ones come back later at once, and count as no attempt."""
+    await world.register()
+    for low in (True, False) * 3:
+        await world.step({ETH_HOLDING: ETH // 2 if low else 9 * ETH})
+    ids = [args["delivery"] for name, args in await world.jobs() if name == "deliver"]
+    assert len(ids) > MOST_AT_ONCE
+    hanging = [asyncio.create_task(world.deliverer.send(d)) for d in ids[:MOST_AT_ONCE]]
+    try:
+        await until(partial(_heard, world, MOST_AT_ONCE), seconds=10, what="attempts under way")
+        await asyncio.wait_for(world.deliverer.send(ids[-1]), 5)
+        assert await world.jobs() == [("deliver", {"delivery": ids[-1]})]
+        assert next(row for row in await world.rows() if row["id"] == ids[-1])["attempts"] == 0
+    finally:
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def _heard(world: Delivering, count: int) -> bool:
+    return len(world.receiver.ledger) == count
 
 
 async def test_a_delivery_done_is_not_done_again(world: Delivering) -> None:
