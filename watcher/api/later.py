@@ -6,27 +6,36 @@ from watcher.api.auth import find_caller
 from watcher.api.problems import Problem
 from watcher.api.routing import Deps
 
+ASKS = ("transactions", "checkouts", "swaps")
 PATHS = (
     ("POST", "/v1/users/{id}/erase"),
     ("POST", "/v1/wallets/import"),
     ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
-    ("POST", "/v1/transactions"),
-    ("POST", "/v1/checkouts"),
-    ("POST", "/v1/swaps"),
+    *(("POST", f"/v1/{kind}") for kind in ASKS),
+    *(("GET", f"/v1/{kind}/{{id}}") for kind in ASKS),
+    *(("POST", f"/v1/{kind}/{{id}}/{action}") for kind in ASKS for action in ("complete", "cancel")),
     ("POST", "/v1/preflight"),
     ("POST", "/v1/top-ups"),
     ("POST", "/v1/top-ups/{id}/link"),
-    ("PUT", "/v1/endpoints/{id}"),
     ("GET", "/v1/endpoints"),
+    *((method, "/v1/endpoints/{id}") for method in ("PUT", "GET", "DELETE")),
+    *(("POST", f"/v1/endpoints/{{id}}/{action}") for action in ("rotate", "test")),
 )
+WEBHOOKS = ("/webhooks/backend", "/webhooks/backend/{source}")
+"""Signed by their backend: they take no key."""
 
 
 def add_later_routes(app: web.Application, deps: Deps) -> None:
     """501 for callers; strangers learn no more than elsewhere."""
 
     async def refuse(request: web.Request) -> web.StreamResponse:
-        await find_caller(request, deps.database)
         raise Problem(501, "not_available_yet", f"{request.method} {request.path} is not available in this version")
 
+    async def refuse_caller(request: web.Request) -> web.StreamResponse:
+        await find_caller(request, deps.database)
+        return await refuse(request)
+
     for method, path in PATHS:
-        app.router.add_route(method, path, refuse)
+        app.router.add_route(method, path, refuse_caller)
+    for path in WEBHOOKS:
+        app.router.add_post(path, refuse)
