@@ -247,6 +247,7 @@ async def main() -> int:
                 await asyncio.Event().wait()
     except asyncio.CancelledError:
         say("stopped")
+        shutil.rmtree(folder, ignore_errors=True)
         return 130
     except (RuntimeError, TimeoutError, OSError, ExceptionGroup) as error:
         say(f"FAILED: {error}")
