@@ -1,6 +1,7 @@
 """Events as signed webhooks, after Standard Webhooks: one id for ever, each attempt freshly stamped and signed."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -14,6 +15,8 @@ from notifier.signatures import sign
 GONE = 410
 REDIRECTS = range(300, 400)
 SUCCESSES = range(200, 300)
+SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
+"""A Retry-After that is read; a date, or a number with thousands of digits, is not."""
 
 
 class WebhookChannel:
@@ -82,5 +85,5 @@ def _judge(status: int, retry_after: str | None) -> Attempt:
     if status == GONE:
         return Attempt(Verdict.GONE, status, "the receiver wants no more")
     detail = "a redirect is not followed" if status in REDIRECTS else f"answered {status}"
-    seconds = int(retry_after) if retry_after is not None and retry_after.isascii() and retry_after.isdigit() else None
+    seconds = int(retry_after) if retry_after is not None and SECONDS.fullmatch(retry_after) else None
     return Attempt(Verdict.RETRY, status, detail, seconds)

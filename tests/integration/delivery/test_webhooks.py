@@ -59,6 +59,14 @@ async def test_a_receiver_says_when_to_come_back(channel: WebhookChannel) -> Non
         assert (await channel.send(EVENT, endpoint_of(receiver))).retry_after_seconds == 120
 
 
+@pytest.mark.parametrize("given", ["9" * 5000, "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "\u0661"])
+async def test_a_rest_that_is_no_number_of_seconds_is_passed_over(channel: WebhookChannel, given: str) -> None:
+    """Whatever a receiver writes there, the attempt has an outcome: its job must not fail over it for ever."""
+    async with Receiver(answers=(503,), headers={"Retry-After": given}) as receiver:
+        attempt = await channel.send(EVENT, endpoint_of(receiver))
+    assert (attempt.verdict, attempt.retry_after_seconds) == (Verdict.RETRY, None)
+
+
 async def test_a_receiver_that_never_answers_is_let_go(channel: WebhookChannel) -> None:
     """The attempt ends by its time-out, and is tried again."""
     assert channel._session is not None
