@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import RowMapping, Select, and_, exists, select, tuple_
+from sqlalchemy import RowMapping, Select, and_, case, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watcher.model import HoldingStatus
 from watcher.store.tables import holding, network_status, requirement, top_up, wallet, wallet_address
+
+_ORDER: Final = {status.value: rank for rank, status in enumerate(HoldingStatus)}
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ async def view_wallets(
     network: str | None = None,
     user: str | None = None,
 ) -> list[WalletView]:
-    """A page in the order of ids. `status` is judged by the stored status of some holding."""
+    """A page in the order of ids. `status` is the wallet's as it is shown: the worst of its holdings'."""
     query = _living(tenant)
     if after is not None:
         query = query.where(wallet.c.id > after)
@@ -51,7 +54,7 @@ async def view_wallets(
         on = and_(*_mine(wallet_address), wallet_address.c.network == network, wallet_address.c.watched)
         query = query.where(exists().where(on))
     if status is not None:
-        query = query.where(exists().where(and_(*_mine(requirement), requirement.c.status == status)))
+        query = query.where(_worst() == _ORDER[status])
     return await _view(conn, query.order_by(wallet.c.id).limit(limit))
 
 
@@ -61,6 +64,21 @@ def _living(tenant: str) -> Select[Any]:
 
 def _mine(table: Any) -> tuple[Any, Any]:
     return table.c.tenant == wallet.c.tenant, table.c.wallet == wallet.c.id
+
+
+def _worst() -> Any:
+    """How bad the wallet's worst holding is, as `worst` finds it: never read, or not readable now, is unknown."""
+    known = and_(holding.c.balance.is_not(None), network_status.c.fresh.is_(True))
+    bad = case((known, case(_ORDER, value=requirement.c.status)), else_=_ORDER["unknown"])
+    worst = select(func.coalesce(func.max(bad), _ORDER["ok"])).select_from(_beside_requirements())
+    return worst.where(*_mine(requirement)).correlate(wallet).scalar_subquery()
+
+
+def _beside_requirements() -> Any:
+    """Requirements with their holding, and their network where it was ever read."""
+    same = and_(*(holding.c[name] == requirement.c[name] for name in ("network", "asset", "address")))
+    at = network_status.c.network == requirement.c.network
+    return requirement.join(holding, same).outerjoin(network_status, at)
 
 
 async def _view(conn: AsyncConnection, query: Select[Any]) -> list[WalletView]:
@@ -84,12 +102,10 @@ def _in(table: Any, keys: Sequence[tuple[str, str]]) -> Any:
 
 
 def _holdings(keys: Sequence[tuple[str, str]]) -> Select[Any]:
-    same = and_(*(holding.c[name] == requirement.c[name] for name in ("network", "asset", "address")))
     return (
         select(requirement, holding.c.balance, holding.c.height, holding.c.hash, holding.c.block_time)
         .add_columns(network_status.c.fresh)
-        .join(holding, same)
-        .outerjoin(network_status, network_status.c.network == requirement.c.network)
+        .select_from(_beside_requirements())
         .where(_in(requirement, keys))
         .order_by(requirement.c.network, requirement.c.asset)
     )

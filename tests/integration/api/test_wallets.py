@@ -9,6 +9,8 @@ from tests.integration.api.conftest import Api, Caller
 from tests.integration.watcher.world import ADDRESS, ETH_HOLDING
 from watcher.store.tables import network_status
 
+SOLANA_WALLET = "bufoH37MTiMTNAfBS4VEZ94dCEwMsmeSijD2vZRShuV"
+
 
 def body(**changes: Any) -> dict[str, Any]:
     return {"addresses": {"local-evm": ADDRESS}, **changes}
@@ -87,6 +89,35 @@ async def test_lists_are_paged_and_filtered(call: Caller) -> None:
     assert seen == [f"w-{i}" for i in range(5)]
     _, of_user = await call("GET", "/v1/wallets?user=u-1&network=local-evm")
     assert [w["id"] for w in of_user["data"]] == ["w-3"]
+
+
+async def test_a_list_by_status_agrees_with_what_is_shown(api: Api, call: Caller) -> None:
+    """A wallet is found under its worst holding's status alone: low, and unknown while its network is stale."""
+
+    async def listed(status: str) -> list[str]:
+        _, page = await call("GET", f"/v1/wallets?status={status}")
+        assert {w["status"] for w in page["data"]} <= {status}
+        return [w["id"] for w in page["data"]]
+
+    rule = {"when": "low", "network": "local-evm", "asset": "ETH", "trigger": "1", "target": "3"}
+    unread = {"when": "low", "network": "local-solana", "asset": "SOL", "trigger": "1", "target": "3"}
+    both = body(addresses={"local-evm": ADDRESS, "local-solana": SOLANA_WALLET}, funding=[rule, unread])
+    await call("PUT", "/v1/wallets/low", body())
+    await call("PUT", "/v1/wallets/low-and-unread", both)
+    await call("PUT", "/v1/wallets/unread", both | {"funding": [unread]})
+    await call("PUT", "/v1/wallets/nothing-required", body(funding=[]))
+    await api.world.observer.refresh_watched()
+    await api.world.step({ETH_HOLDING: ETH // 2})
+    shown = {status: await listed(status) for status in ("ok", "unknown", "low", "critical")}
+    assert shown == {
+        "ok": ["nothing-required"],
+        "unknown": ["unread"],
+        "low": ["low", "low-and-unread"],
+        "critical": [],
+    }
+    async with api.world.database.begin() as conn:
+        await conn.execute(update(network_status).values(fresh=False))
+    assert await listed("unknown") == ["low", "low-and-unread", "unread"]
 
 
 async def test_nobody_learns_what_another_watches(api: Api, call: Caller) -> None:
