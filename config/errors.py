@@ -16,6 +16,11 @@ class FieldError:
     """For people: completes the sentence that the field begins."""
 
 
+def escape(key: str) -> str:
+    """A key as one step of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
 class ConfigError(Exception):
     """The configuration can't be used."""
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chains.amounts import parse_amount
 from chains.model import NATIVE, NetworkId
-from config.errors import FieldError
+from config.errors import FieldError, escape
 from config.model import CreatedFunding, Level, LowFunding, Network, NetworkAsset
 
 MOST_ENTRIES: Final = 64
@@ -69,7 +69,7 @@ def _read_entry(reading: _Reading, entry: object, pointer: str) -> None:
         return
     for key in entry:
         if key not in known:
-            reading.fault(f"{pointer}/{key}", "unknown_field", f'is not a field of a "{when}" entry')
+            reading.fault(f"{pointer}/{escape(key)}", "unknown_field", f'is not a field of a "{when}" entry')
     if when == "low":
         _read_low(reading, entry, pointer)
     else:

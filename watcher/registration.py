@@ -26,7 +26,7 @@ from watcher.store.wallets import (
     user_exists,
 )
 from watcher.top_ups import Stamp, make_event, move_top_up
-from watcher.wallet_plan import Plan, Refused, WalletSpec, list_requirements, list_sold, plan_registration
+from watcher.wallet_plan import Plan, WalletSpec, list_requirements, list_sold, plan_registration
 
 IP_KEPT: Final = timedelta(hours=24)
 """An IP address goes to Stripe with the ask that it came for, and is forgotten after this."""
@@ -55,9 +55,9 @@ async def register_wallet(
     conn: AsyncConnection, spec: WalletSpec, tenant: Tenant, settings: Settings, stamp: Stamp
 ) -> Registered:
     """Create or replace. Raises `Refused`, `AddressIsSet`; the events are to be recorded last in the transaction."""
-    plan = plan_registration(spec, tenant, settings)
-    if spec.user is not None and not await user_exists(conn, tenant.id, spec.user):
-        raise Refused([FieldError("/user", "unknown_user", "no such user; PUT /v1/users/{id} first")])
+    stranger = spec.user is not None and not await user_exists(conn, tenant.id, spec.user)
+    found = [FieldError("/user", "unknown_user", "no such user; PUT /v1/users/{id} first")] if stranger else []
+    plan = plan_registration(spec, tenant, settings, found=found)
     before = await claim_wallet(conn, tenant.id, spec.id)
     alive = before is not None and before["deleted_at"] is None
     if alive and before is not None and before["body"] == dict(spec.body):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from chains.addresses import parse_address
 from chains.errors import BadAddress
 from chains.model import NATIVE, Family, NetworkId
-from config.errors import FieldError
+from config.errors import FieldError, escape
 from config.model import CreatedFunding, LowFunding, Network, NetworkAsset, Policy, Settings, Tenant
 from config.requirements import parse_funding
 from watcher.levels import moves_with_fee, write_levels
@@ -59,13 +59,16 @@ class Plan:
     created: CreatedFunding | None
 
 
-def plan_registration(spec: WalletSpec, tenant: Tenant, settings: Settings) -> Plan:
-    """Addresses parsed and rules resolved. Raises `Refused` with every fault. Pure."""
-    errors: list[FieldError] = []
+def plan_registration(
+    spec: WalletSpec, tenant: Tenant, settings: Settings, *, found: Sequence[FieldError] = ()
+) -> Plan:
+    """Addresses parsed and rules resolved. Raises `Refused` with every fault, those `found` already included. Pure."""
+    errors = list(found)
     policy = tenant.policies.get(spec.policy)
     if policy is None:
         known = ", ".join(sorted(tenant.policies)) or "none"
-        raise Refused([FieldError("/policy", "unknown_policy", f"no such policy; configured are: {known}")])
+        errors.append(FieldError("/policy", "unknown_policy", f"no such policy; configured are: {known}"))
+        policy = Policy(spec.policy, version="", networks=tuple(settings.networks))
     addresses = _plan_addresses(spec, policy, settings, errors)
     low, created = policy.low, policy.created
     if spec.funding is not None:
@@ -83,7 +86,7 @@ def _plan_addresses(
 ) -> dict[NetworkId, str]:
     addresses: dict[NetworkId, str] = {}
     for key, text in spec.addresses.items():
-        pointer = f"/addresses/{key}"
+        pointer = "/addresses/" + escape(key)
         networks = _find_networks(key, policy, settings)
         if not networks:
             errors.append(FieldError(pointer, "unknown_network", "is not a configured network"))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config.errors import FieldError
+from config.errors import FieldError, escape
 from config.model import Settings, Tenant
 from watcher.api.auth import Caller, find_caller
 from watcher.api.problems import Problem, invalid
@@ -169,7 +169,7 @@ _CODES: Final = {
 
 
 def _translate(fault: Any) -> FieldError:
-    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in fault["loc"])
+    pointer = "".join("/" + escape(str(part)) for part in fault["loc"])
     code, message = _CODES.get(fault["type"], (fault["type"], fault["msg"][0].lower() + fault["msg"][1:]))
     if isinstance(fault.get("input"), JsonNumber):
         code, message = "not_a_string", "must be a string; numbers with fractions are not taken"

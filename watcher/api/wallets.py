@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.amounts import format_amount
 from chains.model import BlockRef, NetworkId
-from config.errors import FieldError
 from config.model import Settings
 from watcher.api.fields import Id, IpAddress, Metadata, Page, Time, read_time
-from watcher.api.problems import invalid, not_found
+from watcher.api.problems import not_found
 from watcher.api.routing import Answer, Call, Route, Strict, validate
 from watcher.model import HoldingStatus, worst
 from watcher.registration import register_wallet, remove_wallet
@@ -19,6 +19,13 @@ from watcher.store.events import record_events
 from watcher.store.wallet_views import WalletView, view_wallet, view_wallets
 from watcher.store.wallets import claim_wallet
 from watcher.wallet_plan import WalletSpec
+
+
+def _check_link_mode(mode: str) -> str:
+    if mode != "eager":
+        code = "not_available_yet" if mode == "claim" else "not_one_of"
+        raise PydanticCustomError(code, 'must be "eager"; "claim" is not available yet')
+    return mode
 
 
 class Asks(Strict):
@@ -34,7 +41,7 @@ class WalletBody(Strict):
     addresses: Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=64)]
     policy: Annotated[str, StringConstraints(max_length=64)] = "default"
     funding: list[dict[str, Any]] | None = None
-    link_mode: str = "eager"
+    link_mode: Annotated[str, AfterValidator(_check_link_mode)] = "eager"
     notify: bool = True
     asks: Asks = Asks()
     initial: Literal["ask", "wait_for_drop"] = "ask"
@@ -119,9 +126,6 @@ async def delete_wallet(call: Call) -> Answer:
 
 
 async def _register(conn: AsyncConnection, call: Call, raw: dict[str, Any], body: WalletBody) -> Answer:
-    if body.link_mode != "eager":
-        code = "not_available_yet" if body.link_mode == "claim" else "not_one_of"
-        raise invalid([FieldError("/link_mode", code, 'must be "eager"; "claim" is not available yet')])
     stamp = call.deps.stamp()
     kept = {k: v for k, v in raw.items() if k != "customer_ip_address"}
     spec = WalletSpec(

@@ -116,11 +116,23 @@ async def test_a_bad_wallet_is_refused_whole(api: Api, call: Caller, name: str) 
 
 
 async def test_all_faults_are_told_at_once(call: Caller) -> None:
-    """Three fields wrong, three errors."""
-    body = wallet(addresses={"nowhere": ADDRESS}, funding=[{**LOW, "trigger": "9", "foo": 1}])
+    """Whatever is wrong with each field, one answer names them all."""
+    body = wallet(
+        policy="nope",
+        user="nobody",
+        addresses={"eip155": ADDRESS[:-1] + "1", "a/b~c": ADDRESS},
+        funding=[{**LOW, "trigger": "9", "f/o": 1}],
+    )
     _, problem = await call("PUT", "/v1/wallets/w-1", raw=body)
     fields = {error["field"] for error in problem["errors"]}
-    assert {"/addresses/nowhere", "/funding/0/trigger", "/funding/0/foo"} <= fields
+    assert {"/policy", "/user", "/addresses/eip155", "/addresses/a~1b~0c"} <= fields
+    assert {"/funding/0/trigger", "/funding/0/f~1o"} <= fields
+    _, problem = await call("PUT", "/v1/wallets/w-1", raw=wallet(link_mode="claim", notify=1, label=2))
+    assert {e["field"]: e["code"] for e in problem["errors"]} == {
+        "/link_mode": "not_available_yet",
+        "/notify": "not_a_boolean",
+        "/label": "not_a_string",
+    }
 
 
 @pytest.mark.parametrize(
