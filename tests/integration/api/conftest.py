@@ -84,7 +84,7 @@ def two_tenants(tmp: Path) -> Settings:
 async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
     world = await World(database, two_tenants(tmp_path)).start()
     deps = Deps(database, world.settings, world.clock, world.new_id, Metrics(CollectorRegistry()), degraded=lambda: ())
-    runner = web.AppRunner(create_app(deps), handle_signals=False, shutdown_timeout=1, access_log=None)
+    runner = web.AppRunner(create_app(deps), shutdown_timeout=1, access_log=None, lingering_time=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:
