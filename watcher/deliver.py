@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.channel import Channel
@@ -82,15 +82,17 @@ class Deliverer:
             query = (
                 select(delivery, event.c.type, event.c.subject_object, event.c.subject_id, event.c.version)
                 .add_columns(event.c.livemode, event.c.data, event.c.created_at.label("event_at"))
+                .add_columns(endpoint.c.enabled)
                 .join(event, event.c.id == delivery.c.event_id)
+                .outerjoin(endpoint, and_(endpoint.c.tenant == delivery.c.tenant, endpoint.c.id == delivery.c.endpoint))
                 .where(delivery.c.id == delivery_id)
             )
             row = (await conn.execute(query)).mappings().one_or_none()
             if row is None or row["status"] != "pending":
                 return None
             target = self._endpoints.get((row["tenant"], row["endpoint"]))
-            if target is None:
-                outcome = Attempt(Verdict.REFUSED, detail="endpoint removed")
+            if target is None or not row["enabled"]:
+                outcome = Attempt(Verdict.REFUSED, detail="endpoint removed" if target is None else "endpoint disabled")
                 await _write(conn, row, "dead", outcome, next_at=None, now=self._clock.now())
                 return None
             data = await _add_link(conn, row) if target.include_links else row["data"]
@@ -117,8 +119,8 @@ class Deliverer:
             if outcome.verdict is Verdict.GONE:
                 gone = (endpoint.c.tenant == row["tenant"], endpoint.c.id == row["endpoint"])
                 await conn.execute(update(endpoint).where(*gone).values(enabled=False, updated_at=now))
-            await _write(conn, row, status, outcome, next_at=next_at, now=now)
-            if next_at is not None:
+            written = await _write(conn, row, status, outcome, next_at=next_at, now=now)
+            if written and next_at is not None:
                 await defer(conn, DELIVER_TASK, at=next_at, priority=DELIVER_PRIORITY, delivery=row["id"])
         log.info(
             "delivery.attempted",
@@ -140,10 +142,13 @@ def _find_status(outcome: Attempt, next_at: datetime | None) -> str:
 
 async def _write(
     conn: AsyncConnection, row: RowMapping, status: str, outcome: Attempt, *, next_at: datetime | None, now: datetime
-) -> None:
-    query = update(delivery).where(delivery.c.id == row["id"], delivery.c.status == "pending")
-    await conn.execute(
-        query.values(
+) -> bool:
+    """Whether the delivery stood as it was loaded: of two jobs that made the same attempt, one has the next."""
+    same = (delivery.c.id == row["id"], delivery.c.status == "pending", delivery.c.attempts == row["attempts"])
+    done = await conn.execute(
+        update(delivery)
+        .where(*same)
+        .values(
             status=status,
             attempts=row["attempts"] + 1,
             next_attempt_at=next_at,
@@ -152,6 +157,7 @@ async def _write(
             updated_at=now,
         )
     )
+    return done.rowcount == 1
 
 
 async def _add_link(conn: AsyncConnection, row: RowMapping) -> dict[str, Any]:

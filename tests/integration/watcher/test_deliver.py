@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from notifier.model import Endpoint
+from notifier.model import Attempt, Endpoint, OutgoingEvent, Verdict
 from notifier.retries import DELAYS
 from notifier.webhook import WebhookChannel
 from tests.fakes.receiver import HANG, Receiver
@@ -115,6 +115,47 @@ async def test_a_receiver_that_never_answers_takes_few_places(world: Delivering)
 
 async def _heard(world: Delivering, count: int) -> bool:
     return len(world.receiver.ledger) == count
+
+
+@pytest.mark.parametrize("world", [(410, 500, 500)], indirect=True)
+async def test_what_was_queued_for_a_receiver_that_is_gone_is_dead_unsent(world: Delivering) -> None:
+    """After a 410 nothing more is sent there: what was on its way is a dead letter, and can be sent once it is back."""
+    await world.run_low()
+    await world.deliver_next()
+    async with world.database.begin() as conn:
+        (ended,) = (await conn.execute(select(delivery.c.id))).scalars()
+        await conn.execute(delivery.update().values(status="pending", attempts=1))
+    await world.deliverer.send(ended)
+    (row,) = await world.rows()
+    assert (row["status"], row["last_detail"], len(world.receiver.ledger)) == ("dead", "endpoint disabled", 1)
+    async with world.database.begin() as conn:
+        await declare_tenants(conn, [world.tenant], console=False, now=world.clock.now())
+        await conn.execute(delivery.update().values(status="pending", attempts=0))
+    await world.deliverer.send(ended)
+    assert len(world.receiver.ledger) == 2
+
+
+class Meeting:
+    """A channel on which two attempts meet before either has its outcome."""
+
+    def __init__(self) -> None:
+        self._both = asyncio.Barrier(2)
+
+    async def send(self, event: OutgoingEvent, endpoint: Endpoint) -> Attempt:
+        del event, endpoint
+        await asyncio.wait_for(self._both.wait(), 20)
+        return Attempt(Verdict.RETRY, 500, "answered 500")
+
+
+async def test_one_attempt_made_by_two_jobs_has_one_that_follows(world: Delivering) -> None:
+    """A frozen worker's job runs again elsewhere; when both come to their end, the delays don't halve from then on."""
+    await world.run_low()
+    (args,) = [args for name, args in await world.jobs() if name == "deliver"]
+    channels, endpoints = {"http": Meeting()}, {("default", "main"): world.tenant.endpoints[0]}
+    twice = Deliverer(world.database, channels, endpoints, clock=world.clock, jitter=lambda n: n // 2)
+    await asyncio.gather(twice.send(**args), twice.send(**args))
+    assert [row["attempts"] for row in await world.rows()] == [1]
+    assert await world.jobs() == [("deliver", args)]
 
 
 async def test_a_delivery_done_is_not_done_again(world: Delivering) -> None:
