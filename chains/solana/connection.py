@@ -82,11 +82,14 @@ class Connection:
         subscriptions: Subscriptions,
         *,
         on_account: Callable[[str, int], None],
+        on_subscribed: Callable[[str, int], None],
         on_synced: Callable[[], None],
         ack_seconds: float,
         silence_seconds: float,
     ) -> None:
-        """`on_account` is given an account and a slot when it changed, and slot 0 once its subscription stands.
+        """`on_account` is given an account and the slot it changed at. `on_subscribed` is given an account whose
+        subscription stands, and a slot that the node told afterwards: whatever it did not notify is older. 0 where
+        the node tells no slots.
 
         `on_synced` is called once, when every subscription was answered. Each request must be answered within
         `ack_seconds`; a slot must be told every `silence_seconds`, unless the node refuses to tell slots.
@@ -94,6 +97,7 @@ class Connection:
         self._socket = socket
         self._subscriptions = subscriptions
         self._on_account = on_account
+        self._on_subscribed = on_subscribed
         self._on_synced = on_synced
         self._ack_seconds = ack_seconds
         self._silence_seconds = silence_seconds
@@ -102,6 +106,8 @@ class Connection:
         self._requests: dict[int, _Request] = {}
         self._busy: set[str] = set()
         self._accounts: dict[int, str] = {}
+        self._fresh: list[str] = []
+        """Accounts subscribed since the node last told a slot."""
         self._synced = False
         self._slot_due: float | None = self._now() + silence_seconds
 
@@ -180,6 +186,7 @@ class Connection:
     def _notice(self, method: object, params: dict[str, Any]) -> None:
         if method == "slotNotification":
             self._slot_due = self._now() + self._silence_seconds
+            self._flush(_slot_of(params))
             return
         account = self._accounts.get(params.get("subscription", -1))
         if method != "accountNotification" or account is None:  # of a subscription that was just ended
@@ -197,6 +204,7 @@ class Connection:
             if type(result) is not int:
                 log.info("pubsub.no_slots")
                 self._slot_due = None
+                self._flush(0)
             return
         if request.method == "accountUnsubscribe":
             identity = self._subscriptions.heard.pop(account, -1)
@@ -204,16 +212,29 @@ class Connection:
         elif type(result) is int:
             self._accounts[result] = account
             self._subscriptions.heard[account] = result
-            self._on_account(account, 0)
+            self._fresh.append(account)
+            if self._slot_due is None:
+                self._flush(0)
         else:  # a limit reached, for instance: it stays unheard, and has to be read instead
             log.warning("pubsub.refused", account=account, error=str(frame.get("error"))[:200])
             return
         self._subscriptions.look_at(account)
 
+    def _flush(self, slot: int) -> None:
+        fresh, self._fresh = self._fresh, []
+        for account in fresh:
+            self._on_subscribed(account, slot)
+
     def _sync(self) -> None:
         if not self._synced:
             self._synced = True
             self._on_synced()
+
+
+def _slot_of(params: dict[str, Any]) -> int:
+    result = params.get("result")
+    slot = result.get("slot") if isinstance(result, dict) else None
+    return slot if type(slot) is int else 0
 
 
 def _load(text: str) -> dict[str, Any]:

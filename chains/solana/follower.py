@@ -22,7 +22,7 @@ _CHECK_SECONDS: Final = 3600.0
 _BREATH_SECONDS: Final = 0.1
 """Between two looks: hints that come together make one step."""
 _HINT_PATIENCE: Final = 5.0
-"""Seconds until a hint from a slot that no endpoint reaches is read anyway."""
+"""Seconds until a hint from a slot that no endpoint reaches is read anyway; once more when the slot is reached."""
 _UNHEARD_AT_ONCE: Final = 1000
 """Holdings that nobody tells us of, read at each poll in their stead."""
 
@@ -62,7 +62,9 @@ class Follower:
         self._pending: set[Holding] = set()
         self._given: set[Holding] = set()
         self._late: dict[str, float] = {}
-        """When each hint that waits for its slot came."""
+        """When each hint that waits for its slot came, or was last read early."""
+        self._overdue: set[str] = set()
+        """Those of them that have waited too long for the short pause."""
         self._unheard_turn: list[str] = []
         self._gap = False
         self._last: int | None = None
@@ -119,7 +121,7 @@ class Follower:
             self._gap = True
 
     async def _rest(self) -> None:
-        pause = min(self._poll, _BREATH_SECONDS) if self._late else self._poll
+        pause = min(self._poll, _BREATH_SECONDS) if self._late.keys() - self._overdue else self._poll
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), pause)
 
@@ -148,15 +150,16 @@ class Follower:
         return self._step(slot, turn)
 
     def _take_hints(self, slot: int, now: float) -> None:
-        """Take over the hints that a read at `slot` answers; the others wait, but not for ever."""
-        ready = []
-        for account, hinted in self._feed.hints.items():
-            if hinted <= slot or now - self._late.setdefault(account, now) > _HINT_PATIENCE:
-                ready.append(account)
-        for account in ready:
-            del self._feed.hints[account]
-        self._late = {account: since for account, since in self._late.items() if account in self._feed.hints}
-        self._pending |= self._registry.at(ready)
+        """Take over the hints that a read at `slot` answers; the others stay, and are read early now and then."""
+        hints = self._feed.hints
+        reached = [account for account, hinted in hints.items() if hinted <= slot]
+        for account in reached:
+            del hints[account]
+        self._late = {account: self._late.get(account, now) for account in hints}
+        early = [account for account, since in self._late.items() if now - since > _HINT_PATIENCE]
+        self._late.update(dict.fromkeys(early, now))
+        self._overdue = (self._overdue | {*early}) & hints.keys()
+        self._pending |= self._registry.at([*reached, *early])
 
     def _unheard(self, now: float) -> set[Holding]:
         """At each poll, some of the holdings that have to be read because nobody tells us of them."""

@@ -119,15 +119,15 @@ class AccountFeed:
                 self._wake.set()
             synced_before = True
 
-        def on_account(account: str, slot: int) -> None:
-            if slot or not synced_before or self._resync:
+        def on_subscribed(account: str, slot: int) -> None:
+            if not synced_before or self._resync:
                 self._hint(account, slot)
 
         while True:
             url = self._urls[attempt % len(self._urls)]
             host, began, attempt = URL(url).host, now(), attempt + 1
             try:
-                await self._live(session, url, shard, on_account, on_synced)
+                await self._live(session, url, shard, on_subscribed, on_synced)
             except (Lost, aiohttp.ClientError, OSError, TimeoutError) as error:
                 reason = str(error) if isinstance(error, Lost) else type(error).__name__
                 log.info("pubsub.lost", host=host, reason=reason)
@@ -139,7 +139,7 @@ class AccountFeed:
         session: aiohttp.ClientSession,
         url: str,
         shard: Subscriptions,
-        on_account: Callable[[str, int], None],
+        on_subscribed: Callable[[str, int], None],
         on_synced: Callable[[], None],
     ) -> None:
         async with asyncio.timeout(_CONNECT_SECONDS):
@@ -148,7 +148,8 @@ class AccountFeed:
             await Connection(
                 socket,
                 shard,
-                on_account=on_account,
+                on_account=self._hint,
+                on_subscribed=on_subscribed,
                 on_synced=on_synced,
                 ack_seconds=self._ack_seconds,
                 silence_seconds=self._silence_seconds,
