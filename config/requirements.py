@@ -176,6 +176,8 @@ def _read_transactions(reading: _Reading, value: Mapping[str, Any], asset: Netwo
 
 def _not_less(low: Level, high: Level) -> bool:
     """Levels of one kind are compared here; an amount and a count of transactions only at the fee of the moment."""
+    if high.amount == 0:
+        return True
     if low.amount is not None and high.amount is not None:
         return low.amount >= high.amount
     return low.transactions is not None and high.transactions is not None and low.transactions >= high.transactions

@@ -75,7 +75,7 @@ def plan_registration(
         parsed = parse_funding(spec.funding, settings.networks, pointer="/funding")
         errors += parsed.errors
         low, created = parsed.low, parsed.created
-        errors += _find_homeless(spec.funding, low, addresses, settings)
+        errors += _find_homeless(spec.funding, addresses, settings)
     if errors:
         raise Refused(errors)
     return Plan(policy, addresses, tuple(entry for entry in low if entry.network in addresses), created)
@@ -114,18 +114,26 @@ def _find_networks(key: str, policy: Policy, settings: Settings) -> list[Network
 
 
 def _find_homeless(
-    funding: Sequence[Mapping[str, Any]],
-    low: Sequence[LowFunding],
-    addresses: Mapping[NetworkId, str],
-    settings: Settings,
+    funding: Sequence[Mapping[str, Any]], addresses: Mapping[NetworkId, str], settings: Settings
 ) -> list[FieldError]:
     """Entries for networks on which the wallet has no address."""
-    missing = {settings.networks[entry.network].name for entry in low if entry.network not in addresses}
-    missing |= {entry.network for entry in low if entry.network not in addresses}
+    missing = [network for network in settings.networks.values() if network.id not in addresses]
+    names = {name for network in missing for name in (network.name, network.id)}
     return [
-        FieldError(f"/funding/{i}/network", "no_address", "the wallet has no address on this network")
+        FieldError(pointer, "no_address", "the wallet has no address on this network")
         for i, entry in enumerate(funding)
-        if isinstance(network := entry.get("network"), str) and network in missing
+        for pointer, name in _name_networks(entry, f"/funding/{i}")
+        if isinstance(name, str) and name in names
+    ]
+
+
+def _name_networks(entry: Mapping[str, Any], pointer: str) -> list[tuple[str, Any]]:
+    """What an entry names as networks, each with its place."""
+    several = entry.get("networks")
+    listed = several if isinstance(several, list) else []
+    return [
+        (f"{pointer}/network", entry.get("network")),
+        *((f"{pointer}/networks/{i}", n) for i, n in enumerate(listed)),
     ]
 
 

@@ -164,13 +164,15 @@ _CODES: Final = {
     "string_type": ("not_a_string", "must be a string"),
     "bool_type": ("not_a_boolean", "must be true or false"),
     "dict_type": ("not_an_object", "must be an object"),
+    "model_type": ("not_an_object", "must be an object"),
     "list_type": ("not_a_list", "must be a list"),
 }
 
 
 def _translate(fault: Any) -> FieldError:
     pointer = "".join("/" + escape(str(part)) for part in fault["loc"])
-    code, message = _CODES.get(fault["type"], (fault["type"], fault["msg"][0].lower() + fault["msg"][1:]))
+    said = fault["msg"].removeprefix("Value error, ")
+    code, message = _CODES.get(fault["type"], (fault["type"], said[0].lower() + said[1:]))
     if isinstance(fault.get("input"), JsonNumber):
         code, message = "not_a_string", "must be a string; numbers with fractions are not taken"
     return FieldError(pointer, code, message)

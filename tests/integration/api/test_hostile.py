@@ -104,6 +104,8 @@ async def test_the_latest_ip_address_stands_until_its_day_is_over(api: Api, call
     assert await stored() == "203.0.113.10"
     await call("PATCH", "/v1/wallets/w-1", {"label": "Main"})
     assert await stored() == "203.0.113.10"
+    await call("PUT", "/v1/wallets/w-1", body(customer_ip_address="::ffff:203.0.113.11"))
+    assert await stored() == "203.0.113.11"
     await call("DELETE", "/v1/wallets/w-1")
     assert await stored() is None
 
