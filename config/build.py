@@ -11,9 +11,9 @@ from typing import Final
 from pydantic import SecretStr
 
 from chains.model import NetworkId
-from config.catalogue import build_network
+from config.catalogue import build_network, names_host
 from config.errors import FieldError
-from config.model import Level, Network, Policy, Settings, Tenant
+from config.model import CONSOLE_ENDPOINT, Level, Network, Policy, Settings, Tenant
 from config.requirements import MOST_TRANSACTIONS, parse_funding
 from config.schema import EndpointEntry, File, PolicyEntry, TenantEntry, find_path
 from notifier.model import Endpoint
@@ -76,7 +76,9 @@ def _build_networks(file: File, errors: list[FieldError]) -> dict[NetworkId, Net
 
 
 def _check_transport(file: File, tenants: dict[str, Tenant], errors: list[FieldError]) -> None:
-    """A live key moves real money: it goes out encrypted, or not at all."""
+    """Stripe's address. A live key moves real money: it goes out encrypted, or not at all."""
+    if not names_host(file.stripe.api_base):
+        errors.append(FieldError("/stripe/api_base", "bad_url", "must name a host, and a port from 1 to 65535 if any"))
     live = [name for name, tenant in tenants.items() if tenant.livemode]
     if live and not file.stripe.api_base.startswith("https://"):
         message = f"must be https with a live key, which these tenants have: {', '.join(live)}"
@@ -172,6 +174,10 @@ def _build_endpoint(entry: EndpointEntry, pointer: str, base: Path, errors: list
     secrets = ([secret] if secret else []) + [s.get_secret_value() for s in entry.old_secrets]
     if not all(_is_signing_secret(value) for value in secrets):
         errors.append(FieldError(f"{pointer}/secret", "bad_secret", "must be whsec_ and 24 to 64 bytes in base64"))
+    if entry.id == CONSOLE_ENDPOINT:
+        errors.append(FieldError(f"{pointer}/id", "reserved", "is the name of the console, where events are printed"))
+    if not names_host(entry.url):
+        errors.append(FieldError(f"{pointer}/url", "bad_url", "must name a host, and a port from 1 to 65535 if any"))
     return Endpoint(
         id=entry.id,
         url=entry.url,

@@ -67,12 +67,13 @@ def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> N
 def _check_urls(entry: NetworkEntry, pointer: str, errors: list[FieldError]) -> None:
     for field, urls, schemes in (("http", entry.http, ("http://", "https://")), ("ws", entry.ws, ("ws://", "wss://"))):
         for i, url in enumerate(urls):
-            if not (url.get_secret_value().startswith(schemes) and _names_host(url.get_secret_value())):
+            if not (url.get_secret_value().startswith(schemes) and names_host(url.get_secret_value())):
                 message = f"must be a URL that begins with {' or '.join(schemes)}"
                 errors.append(FieldError(f"{pointer}/{field}/{i}", "bad_url", message))
 
 
-def _names_host(url: str) -> bool:
+def names_host(url: str) -> bool:
+    """Whether a URL has a host, and a port that exists if it names one."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from chains.model import Asset, Family, NetworkId
 from notifier.model import Endpoint
+
+CONSOLE_ENDPOINT: Final = "console"
+"""The id of the endpoint where events are printed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,8 @@ class Endpoint:
     """Where a tenant wants its events."""
 
     id: str
-    url: str
+    url: str = field(repr=False)
+    """It may carry a key in its path, query or user part."""
     secrets: tuple[str, ...] = field(repr=False)
     """`whsec_…`, newest first; each attempt is signed with all of them."""
     events: tuple[str, ...] = ("*",)

@@ -7,11 +7,11 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from config.model import Tenant
+from config.model import CONSOLE_ENDPOINT, Tenant
 from notifier.model import Endpoint
 from watcher.store.tables import delivery, endpoint, event_position, installation, tenant
 
-CONSOLE = Endpoint(id="console", url="console:", secrets=())
+CONSOLE = Endpoint(id=CONSOLE_ENDPOINT, url="console:", secrets=())
 """Where events are printed, when the configuration says so: an endpoint like any other."""
 
 

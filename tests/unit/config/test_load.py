@@ -182,6 +182,22 @@ CASES: dict[str, tuple[Change, tuple[str, str]]] = {
         lambda c: c["tenants"]["default"]["endpoints"][0].update(old_secrets=["whsec_AAAA"]),
         ("/tenants/default/endpoints/0/secret", "bad_secret"),
     ),
+    "an endpoint that takes the console's name": (
+        lambda c: c["tenants"]["default"]["endpoints"][0].update(id="console"),
+        ("/tenants/default/endpoints/0/id", "reserved"),
+    ),
+    "an endpoint at a port that does not exist": (
+        lambda c: c["tenants"]["default"]["endpoints"][0].update(url="https://backend.example:99999/hooks"),
+        ("/tenants/default/endpoints/0/url", "bad_url"),
+    ),
+    "an endpoint at no host": (
+        lambda c: c["tenants"]["default"]["endpoints"][0].update(url="https://:443/hooks"),
+        ("/tenants/default/endpoints/0/url", "bad_url"),
+    ),
+    "Stripe at half an address": (
+        lambda c: c.update(stripe={"api_base": "https://[::1"}),
+        ("/stripe/api_base", "bad_url"),
+    ),
     "an endpoint without a secret": (
         lambda c: c["tenants"]["default"]["endpoints"][0].pop("secret"),
         ("/tenants/default/endpoints/0/secret", "required"),
@@ -275,7 +291,12 @@ def test_no_fault_shows_a_secret(tmp_path: Path, name: str) -> None:
 
 def test_settings_show_no_secret(tmp_path: Path) -> None:
     """Nor do the settings, wherever they are printed."""
-    text = repr(load(tmp_path, lambda c: c.update(database={"url": "postgresql://u:KEY@db/topup"})))
+
+    def change(content: dict[str, Any]) -> None:
+        content.update(database={"url": "postgresql://u:KEY@db/topup"})
+        content["tenants"]["default"]["endpoints"][0].update(url="https://u:KEY@backend.example/KEY?key=KEY")
+
+    text = repr(load(tmp_path, change))
     assert not [word for word in ("KEY", SECRET, "rpc.example") if word in text]
 
 
