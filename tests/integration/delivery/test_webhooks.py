@@ -97,6 +97,34 @@ async def test_no_spelling_of_a_private_address_is_dialled(host: str) -> None:
     assert canary.ledger == []
 
 
+async def test_a_redirect_leads_nowhere(channel: WebhookChannel) -> None:
+    """However it is put, what stands in Location is not asked for, and the body is not sent there."""
+    for status in (301, 302, 303, 307, 308):
+        async with Receiver() as canary, Receiver(answers=(status,), headers={"Location": canary.url}) as receiver:
+            assert (await channel.send(EVENT, endpoint_of(receiver))).verdict is Verdict.RETRY
+        assert canary.ledger == []
+
+
+async def test_no_proxy_of_the_environment_stands_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would be dialled in the receiver's place, past the guard, and would read the links."""
+    async with Receiver() as canary, Receiver() as receiver:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, canary.url)
+        async with WebhookChannel(clock=lambda: datetime.now(UTC), allow_private=True) as opened:
+            assert (await opened.send(EVENT, endpoint_of(receiver))).verdict is Verdict.DELIVERED
+    assert canary.ledger == []
+
+
+async def test_cookies_are_not_kept(channel: WebhookChannel) -> None:
+    """What one receiver sets is never sent again, to it or to another on its host."""
+    async with Receiver(headers={"Set-Cookie": "a=b; Path=/"}) as receiver:
+        named = Endpoint("main", receiver.url.replace("127.0.0.1", "localhost"), (receiver.secret,))
+        for _ in range(2):
+            await channel.send(EVENT, named)
+    assert len(receiver.ledger) == 2
+    assert not any(name.lower() == "cookie" for got in receiver.ledger for name in got.headers)
+
+
 @pytest.mark.parametrize("host", ["a..b", "a" * 300, "[::1", "x:99999"])
 async def test_what_is_no_host_is_refused_and_never_raised(channel: WebhookChannel, host: str) -> None:
     """An address that cannot be dialled is an outcome like any other: the job that tries must come to an end."""
