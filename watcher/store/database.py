@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -19,6 +19,8 @@ TRANSACTION_SECONDS: Final = 30
 """A frozen server keeps no time: this limit is kept here."""
 POOL_SECONDS: Final = 5
 """Longest wait for a free connection."""
+_PASSING: Final = {"25006", "25P03"}
+"""Internal errors of PostgreSQL that pass: it takes no writes (a standby), or we held a transaction too long."""
 
 
 def psycopg_url(url: str) -> URL:
@@ -79,6 +81,10 @@ class Database:
                 yield conn
         except (OperationalError, InterfaceError) as error:
             raise StoreUnavailable(f"PostgreSQL: {_say(error)}") from error
+        except InternalError as error:
+            if getattr(error.orig, "sqlstate", None) not in _PASSING:
+                raise
+            raise StoreUnavailable(f"PostgreSQL: {_say(error)}") from error
         except PoolTimeoutError as error:
             raise StoreUnavailable("PostgreSQL: no free connection in time") from error
         except TimeoutError as error:
@@ -87,10 +93,12 @@ class Database:
             raise
 
     async def ping(self) -> None:
-        """Raises `StoreUnavailable` when PostgreSQL does not answer within `CONNECT_SECONDS`."""
+        """Raises `StoreUnavailable` when PostgreSQL does not answer within `CONNECT_SECONDS`, or takes no writes."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS), self.begin() as conn:
-                await conn.execute(text("select 1"))
+                read_only = await conn.execute(text("select current_setting('transaction_read_only')"))
+                if read_only.scalar_one() == "on":
+                    raise StoreUnavailable("PostgreSQL: takes no writes")
         except TimeoutError as error:
             raise StoreUnavailable("PostgreSQL: no answer in time") from error
 
