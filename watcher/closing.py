@@ -97,7 +97,7 @@ async def _close_by_balance(
     conn: AsyncConnection, rules: Rules, ask: TopUp, settled: Settled, stamp: Stamp
 ) -> NewEvent | None:
     rows = await _requirements(conn, ask)
-    amounts = {d.holding: settled.balances[d.holding] for d in ask.destinations if d.holding in settled.balances}
+    amounts = _since_asked(ask, settled)
     facts = Ask(
         status=ask.status,
         needed=ask.needed,
@@ -133,6 +133,12 @@ def render_receipt(ask: TopUp, attempt: Session, receipt: Receipt) -> dict[str, 
         "amount": format_amount(receipt.amount, d.decimals),
         "transaction": receipt.transaction,
     }
+
+
+def _since_asked(ask: TopUp, settled: Settled) -> dict[Holding, Balance]:
+    """Balances at the closing depth that are not from before the ask: those still show what was there then."""
+    found = ((d, settled.balances.get(d.holding)) for d in ask.destinations)
+    return {d.holding: b for d, b in found if b is not None and d.since is not None and b.at.number >= d.since}
 
 
 async def _receipts(conn: AsyncConnection, ask: TopUp, settled: Settled) -> list[tuple[Session, Receipt]]:

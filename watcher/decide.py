@@ -84,7 +84,9 @@ async def _note_baselines(conn: AsyncConnection, active: Sequence[TopUp], balanc
     """A new wallet is asked for before it was read; its first balances are what a rise is measured from."""
     for top_up in active:
         known = [
-            replace(d, baseline=balances[d.holding].amount) if d.baseline is None and d.holding in balances else d
+            replace(d, baseline=balances[d.holding].amount, since=balances[d.holding].at.number)
+            if d.baseline is None and d.holding in balances
+            else d
             for d in top_up.destinations
         ]
         if tuple(known) != top_up.destinations:

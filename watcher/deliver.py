@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 MOST_AT_ONCE: Final = 4
 """Attempts at one endpoint side by side: one that never answers takes no more of the workers' places than these."""
-POSTPONED: Final = timedelta(seconds=2)
+POSTPONED: Final = timedelta(seconds=15)
 
 
 class Deliverer:
@@ -75,7 +75,7 @@ class Deliverer:
         """Come back later, without holding a worker's place meanwhile; it counts as no attempt."""
         async with self._database.begin() as conn:
             at = self._clock.now() + POSTPONED
-            await defer(conn, DELIVER_TASK, at=at, priority=DELIVER_PRIORITY, delivery=delivery)
+            await defer(conn, DELIVER_TASK, at=at, delivery=delivery)
 
     async def _load(self, delivery_id: str) -> tuple[RowMapping, OutgoingEvent, Endpoint] | None:
         async with self._database.begin() as conn:

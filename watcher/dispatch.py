@@ -96,6 +96,10 @@ class Dispatcher:
                 return None
             if latest is None or latest.state is SessionState.NONE:
                 return await self._start_attempt(conn, top_up, latest.attempt + 1 if latest else 1, now)
+            if top_up.status is not TopUpStatus.OPEN:
+                return replace(
+                    latest, faults=STORED_FAULTS
+                )  # only to learn whether it exists: nothing is asked any more
             return latest
 
     async def _start_attempt(self, conn: AsyncConnection, top_up: TopUp, number: int, now: datetime) -> Session | None:

@@ -54,7 +54,7 @@ def find_requirement(row: Mapping[str, Any], policy: Policy, transaction_cost: i
         wallet=row["wallet"],
         holding=Holding(row["network"], row["asset"], row["address"]),
         trigger=trigger,
-        target=target,
+        target=max(target, trigger),  # one may be an amount and the other move with the fee
         buffer=units.get("buffer") or 0,
         critical=units.get("critical"),
         hysteresis_percent=policy.hysteresis_percent,

@@ -163,6 +163,8 @@ class Destination:
     holding: Holding
     baseline: int | None
     """Base units when the ask was decided; None until the holding was first read."""
+    since: int | None
+    """Height of the baseline. Balances from before it say nothing about the ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,8 @@ class Observer:
         balances = await self._chain.balances(wanted, step.block) if wanted else ()
         settled = await self._read_settled(asks)
         await self._record(step, owner, balances, settled, [a for a, _ in asks], fee=fee)
-        self._fee = fee if fee is not None else self._fee
+        if self._fee_moved(fee):
+            self._fee = fee
         self._metrics.head.labels(network.name).set(step.block.number)
         if step.orphaned or step.gap:
             log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap)
@@ -149,12 +150,12 @@ class Observer:
         stamp = Stamp(self._clock.now(), self._new_id)
         network = self._rules.network
         async with self._database.begin() as conn:
-            await save_balances(conn, balances, now=stamp.now)
             beside = {(ask.tenant, ask.wallet) for ask in asks}
             events = await decide(conn, self._rules, balances, beside=beside, transaction_cost=fee, stamp=stamp)
             events += await close(
                 conn, self._rules, [a.id for a in asks], settled, height=step.block.number, stamp=stamp
             )
+            await save_balances(conn, balances, now=stamp.now)
             await note_watched_since(conn, network.id, {b.holding.address for b in balances}, step.block)
             events += await mark_fresh(conn, self._rules, stamp)
             await move_cursor(conn, owner, step.block, now=stamp.now)

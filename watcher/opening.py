@@ -20,9 +20,11 @@ def holding_scope(holding: Holding) -> str:
     return f"{holding.network}/{holding.asset}"
 
 
-def make_destination(network: Network, asset: NetworkAsset, holding: Holding, baseline: int | None) -> Destination:
+def make_destination(
+    network: Network, asset: NetworkAsset, holding: Holding, *, baseline: int | None = None, since: int | None = None
+) -> Destination:
     """Where funds may arrive, with the words people know it by."""
-    return Destination(network.name, asset.asset.symbol, asset.asset.decimals, holding, baseline)
+    return Destination(network.name, asset.asset.symbol, asset.asset.decimals, holding, baseline, since)
 
 
 def open_for_low(
@@ -48,7 +50,9 @@ def open_for_low(
         wallet=requirement.wallet,
         scope=holding_scope(requirement.holding),
         group=group,
-        destinations=(make_destination(network, bill.asset, requirement.holding, bill.balance),),
+        destinations=(
+            make_destination(network, bill.asset, requirement.holding, baseline=bill.balance, since=bill.at.number),
+        ),
         asked=bill.asked,
         needed=bill.needed,
         bill=render_bill([bill], network, method="balance"),

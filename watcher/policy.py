@@ -121,7 +121,7 @@ def make_bill(position: Position, shortfall: Shortfall, asset: NetworkAsset) -> 
         asset=asset,
         at=position.at,
         lines=tuple(lines),
-        needed=requirement.target + requirement.buffer,
+        needed=min(requirement.target + requirement.buffer, position.balance + in_flight + asked),
         balance=position.balance,
         in_flight=in_flight,
         missing=missing,

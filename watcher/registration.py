@@ -134,7 +134,7 @@ async def _ask_for_new_wallet(
 ) -> list[NewEvent]:
     """The guide's first request: one link for the whole wallet."""
     destinations: list[Destination] = [
-        make_destination(n, a, Holding(n.id, a.asset.reference, plan.addresses[n.id]), None)
+        make_destination(n, a, Holding(n.id, a.asset.reference, plan.addresses[n.id]))
         for n, a in list_sold(plan, settings, tenant)
     ]
     paused = spec.asks_paused_until is not None and spec.asks_paused_until > stamp.now

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watcher.model import NewEvent, Outcome, TopUp, TopUpStatus
+from watcher.model import HoldingStatus, NewEvent, Outcome, TopUp, TopUpStatus
 from watcher.render import render_time, render_top_up
 from watcher.store.tables import requirement
 from watcher.store.top_ups import find_sessions, find_subjects, settle_needs, update_top_up
@@ -126,7 +126,8 @@ async def _start_cooldown(conn: AsyncConnection, top_up: TopUp, now: datetime) -
     """From now on the cooldown counts for what the ask was for; a recovery forgets it."""
     keys = [(d.holding.network, d.holding.asset) for d in top_up.destinations]
     reached = tuple_(requirement.c.network, requirement.c.asset).in_(keys)
+    low = requirement.c.status.in_([HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value])
     query = update(requirement).where(
-        requirement.c.tenant == top_up.tenant, requirement.c.wallet == top_up.wallet, reached
+        requirement.c.tenant == top_up.tenant, requirement.c.wallet == top_up.wallet, reached, low
     )
     await conn.execute(query.values(ended_at=now))

@@ -168,6 +168,7 @@ def write_destinations(destinations: Sequence[Destination]) -> list[dict[str, An
             "asset": d.holding.asset,
             "address": d.holding.address,
             "baseline": None if d.baseline is None else str(d.baseline),
+            "since": d.since,
         }
         for d in destinations
     ]
@@ -180,4 +181,5 @@ def _read_destination(d: Mapping[str, Any]) -> Destination:
         decimals=d["decimals"],
         holding=Holding(NetworkId(d["network"]), d["asset"], d["address"]),
         baseline=None if d["baseline"] is None else int(d["baseline"]),
+        since=d["since"],
     )

@@ -242,10 +242,34 @@ async def test_a_reorg_that_takes_the_need_away_retracts_the_ask(world: Asking) 
     await world.step({ETH_HOLDING: 1})
     await world.work()
     world.chain.reorg(1)
-    await world.observe()
+    await world.step()
     await world.work()
     assert (await world.ask()).status is TopUpStatus.RETRACTED
     assert (await world.events()).count("top_up.retracted") == 1
+
+
+async def test_balances_from_before_the_ask_close_nothing(world: Asking) -> None:
+    """Twelve deep the chain still shows what was there before the fall: that neither retracts the ask nor lands it."""
+    world.chain.depth = 12
+    await world.register()
+    for _ in range(15):
+        await world.step({ETH_HOLDING: 5 * ETH})
+    await world.step({ETH_HOLDING: 1})
+    await world.work()
+    for _ in range(5):
+        await world.step()
+        await world.work()
+    assert (await world.ask()).status is TopUpStatus.OPEN
+    world.onramp.become("cos_1", SessionStatus.FULFILLMENT_PROCESSING)
+    await world.follower.look_at_session((await world.ask()).id)
+    await world.step()
+    world.clock.advance(minutes=5)
+    await world.step()
+    assert (await world.ask()).status is TopUpStatus.SETTLING
+    for _ in range(14):
+        await world.step({ETH_HOLDING: 3 * ETH})
+        world.clock.advance(minutes=1)
+    assert [ask.status for ask in await world.top_ups()] == [TopUpStatus.LANDED]
 
 
 async def test_a_need_gone_before_there_is_a_session_is_not_asked_for(world: Asking) -> None:
