@@ -7,10 +7,13 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.integration.api.conftest import Api, Caller
+from tests.integration.api.test_asks import asked, post_stripe, stripe_event
 from tests.integration.watcher.world import ADDRESS
 from tests.nodes.processes import until
 from watcher.api import strict_json
 from watcher.store.tables import wallet
+
+__all__ = ["asked"]  # a fixture
 
 BODY: dict[str, Any] = {"addresses": {"local-evm": ADDRESS}}
 
@@ -79,3 +82,46 @@ async def test_an_erased_wallet_put_again_by_a_crowd_comes_back_once(call: Calle
     status, _ = await call("PUT", "/v1/wallets/w-1", BODY)
     assert status in (200, 201)
     assert (await call("GET", "/v1/wallets"))[1]["data"][0]["id"] == "w-1"
+
+
+async def test_a_crowd_with_one_idempotency_key_acts_once(api: Api, call: Caller, asked: str) -> None:
+    """Eight presses that race with one key: one event, one answer for all."""
+    path = f"/v1/top-ups/{asked}/resend"
+    answers = await asyncio.gather(*(call("POST", path, Idempotency_Key="k") for _ in range(8)))
+    assert {status for status, _ in answers} == {200}
+    assert {shown["version"] for _, shown in answers} == {answers[0][1]["version"]}
+    assert (await api.world.events()).count("top_up.link_ready") == 1
+
+
+async def test_a_refused_action_may_be_tried_again_with_its_key(api: Api, call: Caller, asked: str) -> None:
+    """Only what was done is kept: a 409 of the moment is not repeated for ever."""
+    path = f"/v1/top-ups/{asked}/resend"
+    async with api.world.database.begin() as conn:
+        await conn.exec_driver_sql("update session set link = null")
+    assert (await call("POST", path, Idempotency_Key="k"))[1]["code"] == "no_link"
+    async with api.world.database.begin() as conn:
+        await conn.exec_driver_sql("update session set link = 'https://crypto.link.example/cos_1'")
+    assert (await call("POST", path, Idempotency_Key="k"))[0] == 200
+
+
+@pytest.mark.parametrize("key", ["", " ", "k" * 256, "\u00e9"])
+async def test_a_bad_idempotency_key_is_refused_by_name(api: Api, call: Caller, asked: str, key: str) -> None:
+    """A key that could not be told from another does nothing at all."""
+    status, problem = await call("POST", f"/v1/top-ups/{asked}/cancel", Idempotency_Key=key)
+    assert (status, problem["errors"][0]["field"]) == (422, "Idempotency-Key")
+    assert (await call("GET", f"/v1/top-ups/{asked}"))[1]["status"] == "open"
+
+
+async def test_a_crowd_that_cancels_cancels_once(api: Api, call: Caller, asked: str) -> None:
+    """Eight cancels without a key: every one is 200, and there is one event."""
+    answers = await asyncio.gather(*(call("POST", f"/v1/top-ups/{asked}/cancel") for _ in range(8)))
+    assert {(status, shown["status"]) for status, shown in answers} == {(200, "cancelled")}
+    assert (await api.world.events()).count("top_up.cancelled") == 1
+
+
+async def test_a_crowd_of_one_stripe_event_is_one_job(api: Api) -> None:
+    """Stripe may send an event several times at once: all are 200, one is acted on."""
+    told = stripe_event(api)
+    statuses = await asyncio.gather(*(post_stripe(api, "/webhooks/stripe/default", *told) for _ in range(8)))
+    assert set(statuses) == {200}
+    assert len(await api.world.jobs()) == 1
