@@ -9,7 +9,7 @@ from config.model import Settings
 from watcher.api.auth import SCOPES, digest_key, make_key
 from watcher.clock import Clock
 from watcher.store.database import Database
-from watcher.store.declare import declare_tenants
+from watcher.store.declare import declare_tenant
 from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.migrate import upgrade
 from watcher.store.tables import api_key
@@ -42,7 +42,7 @@ async def create_api_key(
         stack.push_async_callback(database.close)
         now = clock.now()
         async with database.begin() as conn:
-            await declare_tenants(conn, [settings.tenants[tenant]], console=settings.console, now=now)
+            await declare_tenant(conn, tenant, now=now)
             row = {"id": key_id, "tenant": tenant, "digest": digest_key(key), "scopes": wanted, "created_at": now}
             await conn.execute(insert(api_key).values(**row))
     return key

@@ -23,13 +23,18 @@ async def declare_installation(conn: AsyncConnection, *, now: datetime, new_id: 
     return str((await conn.execute(select(installation.c.id))).scalar_one())
 
 
+async def declare_tenant(conn: AsyncConnection, tenant_id: str, *, now: datetime) -> None:
+    """Its row, for keys and all else that is a tenant's."""
+    await conn.execute(upsert(tenant).values(id=tenant_id, created_at=now).on_conflict_do_nothing())
+
+
 async def declare_tenants(
     conn: AsyncConnection, tenants: Iterable[Tenant], *, console: bool, now: datetime
 ) -> dict[tuple[str, str], Endpoint]:
     """Make the rows say what the configuration says. Gives every endpoint by (tenant, id)."""
     endpoints: dict[tuple[str, str], Endpoint] = {}
     for declared in tenants:
-        await conn.execute(upsert(tenant).values(id=declared.id, created_at=now).on_conflict_do_nothing())
+        await declare_tenant(conn, declared.id, now=now)
         wanted = [*declared.endpoints, CONSOLE] if console else list(declared.endpoints)
         await _declare_endpoints(conn, declared.id, wanted, now)
         endpoints |= {(declared.id, e.id): e for e in wanted}
