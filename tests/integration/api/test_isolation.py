@@ -10,6 +10,7 @@ from tests.fakes.settings import ETH
 from tests.integration.api.conftest import Api, Caller
 from tests.integration.watcher.world import ADDRESS, ETH_HOLDING
 from watcher.api.application import ROUTES
+from watcher.api.auth import SCOPES
 from watcher.store.tables import delivery, endpoint, event, top_up
 
 BODIES: dict[str, Any] = {
@@ -101,3 +102,21 @@ async def test_a_key_of_a_tenant_that_the_configuration_dropped_opens_nothing(ap
         body = BODIES[route.body.__name__] if route.body else None
         status, problem = await gone(route.method, route.path.replace("{id}", "x"), body)
         assert (status, problem["code"]) == (403, "tenant_not_configured")
+
+
+async def test_a_revoked_key_opens_nothing(api: Api, call: Caller) -> None:
+    """From the moment that it is revoked, as if it had never been."""
+    assert (await call("GET", "/v1/wallets"))[0] == 200
+    async with api.world.database.begin() as conn:
+        await conn.exec_driver_sql("update api_key set revoked_at = now()")
+    for route in ROUTES:
+        assert (await call(route.method, route.path.replace("{id}", "x")))[0] == 401
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+async def test_each_route_asks_for_its_own_scope(api: Api, route: Any) -> None:
+    """A key with every scope but that one gets 403, before anything of the request is looked at."""
+    scopes = tuple(scope for scope in SCOPES if scope not in (route.scope, "admin"))
+    poor = await api.caller(scopes=scopes)
+    status, problem = await poor(route.method, route.path.replace("{id}", "x y"), raw=b"{")
+    assert (status, problem["code"]) == (403, "missing_scope")
