@@ -55,6 +55,9 @@ async def view_wallets(
         query = query.where(exists().where(on))
     if status is not None:
         query = query.where(_worst() == _ORDER[status])
+        if status in (HoldingStatus.LOW, HoldingStatus.CRITICAL):  # few, and quickly found among very many wallets
+            stored = select(requirement.c.wallet).where(requirement.c.tenant == tenant, requirement.c.status == status)
+            query = query.where(wallet.c.id.in_(stored))
     return await _view(conn, query.order_by(wallet.c.id).limit(limit))
 
 
