@@ -33,9 +33,17 @@ async def node_for(request: pytest.FixtureRequest, kind: Kind, *needs: Ability) 
         yield node
 
 
-@cache
 def _validator() -> SolanaProcess:
+    """The run's real validator. One that was killed, or has died, begins anew: its ledger may be cut off."""
+    process = _shared()
+    if process.interrupted or not process.running:
+        process.remove()
+        process.start()
+    return process
+
+
+@cache
+def _shared() -> SolanaProcess:
     process = SolanaProcess(Kind.VALIDATOR)
-    process.start()
     atexit.register(process.remove)
     return process

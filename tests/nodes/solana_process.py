@@ -64,6 +64,8 @@ class SolanaProcess:
         self.rpc_url = f"http://127.0.0.1:{self.rpc_port}"
         self.ws_url = f"ws://127.0.0.1:{self.rpc_port + 1}"
         self._ledger: Path | None = None
+        self.interrupted = False
+        """Whether it was ended since its ledger was begun."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -108,6 +110,7 @@ class SolanaProcess:
         if self._ledger is not None:
             shutil.rmtree(self._ledger, ignore_errors=True)
             self._ledger = None
+        self.interrupted = False
 
     def suspend(self) -> None:
         """Freeze it: connections stay open, nothing answers."""
@@ -160,6 +163,7 @@ class SolanaProcess:
             return
         with contextlib.suppress(ProcessLookupError):
             self._signal(number)
+        self.interrupted = True
         self._process.wait(20)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
