@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor
 
 from watcher.scrub import scrub_field
@@ -101,6 +102,7 @@ class Logging:
                 foreign_pre_chain=[*shared, _name_logger],
                 processors=[
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _drop_quotes,
                     structlog.processors.format_exc_info,
                     _scrub_event,
                     structlog.processors.JSONRenderer(),
@@ -134,6 +136,18 @@ def _name_logger(_: Any, __: str, event: EventDict) -> EventDict:
     record = event.get("_record")
     if isinstance(record, logging.LogRecord):
         event["logger"] = record.name
+    return event
+
+
+def _drop_quotes(_: Any, __: str, event: EventDict) -> EventDict:
+    """Of a request that aiohttp can't parse, only the kind of fault: its trace quotes the line, key and all.
+
+    It is the sender's fault besides, and no error of ours.
+    """
+    found = event.get("exc_info")
+    if isinstance(found, tuple) and isinstance(found[1], HttpProcessingError):
+        del event["exc_info"]
+        event.update(kind=type(found[1]).__name__, level="info")
     return event
 
 
