@@ -133,6 +133,7 @@ async def test_what_was_queued_for_a_receiver_that_is_gone_is_dead_unsent(world:
         await conn.execute(delivery.update().values(status="pending", attempts=0))
     await world.deliverer.send(ended)
     assert len(world.receiver.ledger) == 2
+    assert len({d.id for d in world.receiver.ledger}) == 1
 
 
 class Meeting:
