@@ -70,5 +70,5 @@ async def _refresh(
         log.warning("policy.does_not_fit", tenant=tenant.id, wallet=wallet_id, policy=spec.policy, reason=str(error))
         return []
     await save_addresses(conn, tenant.id, wallet_id, plan.addresses, now=stamp.now)
-    gone = await save_requirements(conn, tenant.id, wallet_id, list_requirements(spec, tenant, plan, settings))
-    return await withdraw(conn, (tenant.id, wallet_id), gone, TopUpStatus.RETRACTED, stamp)
+    kept = await save_requirements(conn, tenant.id, wallet_id, list_requirements(spec, tenant, plan, settings))
+    return await withdraw(conn, (tenant.id, wallet_id), kept, TopUpStatus.RETRACTED, stamp)

@@ -1,6 +1,6 @@
 """A wallet registered, replaced or removed: every row that it means, in one transaction, live within a block."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -70,8 +70,8 @@ async def register_wallet(
     await save_wallet(conn, _wallet_row(spec, tenant, before, stamp))
     await save_addresses(conn, tenant.id, spec.id, plan.addresses, now=stamp.now)
     rows = list_requirements(spec, tenant, plan, settings)
-    gone = await save_requirements(conn, tenant.id, spec.id, rows)
-    events = await withdraw(conn, (tenant.id, spec.id), gone, TopUpStatus.RETRACTED, stamp) if alive else []
+    kept = await save_requirements(conn, tenant.id, spec.id, rows)
+    events = await withdraw(conn, (tenant.id, spec.id), kept, TopUpStatus.RETRACTED, stamp) if alive else []
     if not alive:
         events += await _ask_for_new_wallet(conn, spec, plan, tenant=tenant, settings=settings, stamp=stamp)
     await tell_watching(conn, {*plan.addresses, *known})
@@ -86,13 +86,13 @@ async def remove_wallet(
     if before is None or before["deleted_at"] is not None:
         return None
     known = await find_addresses(conn, tenant.id, wallet_id)
-    gone = await save_requirements(conn, tenant.id, wallet_id, [])
+    await save_requirements(conn, tenant.id, wallet_id, [])
     await save_addresses(conn, tenant.id, wallet_id, {}, now=stamp.now)
     mine = (wallet.c.tenant == tenant.id, wallet.c.id == wallet_id)
     dead = {"deleted_at": stamp.now, "updated_at": stamp.now, "version": before["version"] + 1}
     dead |= {"customer_ip_address": None, "customer_ip_until": None}
     await conn.execute(update(wallet).where(*mine).values(**dead))
-    events = await withdraw(conn, (tenant.id, wallet_id), gone, TopUpStatus.CANCELLED, stamp)
+    events = await withdraw(conn, (tenant.id, wallet_id), (), TopUpStatus.CANCELLED, stamp)
     await tell_watching(conn, known)
     return tuple(events)
 
@@ -155,9 +155,9 @@ async def _ask_for_new_wallet(
 
 
 async def withdraw(
-    conn: AsyncConnection, mine: tuple[str, str], gone: Sequence[Holding], status: TopUpStatus, stamp: Stamp
+    conn: AsyncConnection, mine: tuple[str, str], kept: Collection[Holding], status: TopUpStatus, stamp: Stamp
 ) -> list[NewEvent]:
     """End the open asks none of whose holdings is wanted any more."""
     asks = [ask for ask in await find_active(conn, [mine]) if ask.status is TopUpStatus.OPEN]
-    pointless = [ask for ask in asks if all(d.holding in gone for d in ask.destinations)]
+    pointless = [ask for ask in asks if not any(d.holding in kept for d in ask.destinations)]
     return [(await move_top_up(conn, ask, status, stamp))[1] for ask in pointless]

@@ -63,7 +63,7 @@ async def save_addresses(
 async def save_requirements(
     conn: AsyncConnection, tenant: str, wallet_id: str, wanted: Sequence[Mapping[str, Any]]
 ) -> list[Holding]:
-    """Make the wallet's requirements these; how a kept one stands is kept. Gives the holdings that were let go."""
+    """Make the wallet's requirements these; how a kept one stands is kept. Gives their holdings."""
     mine = and_(requirement.c.tenant == tenant, requirement.c.wallet == wallet_id)
     query = select(requirement.c.network, requirement.c.asset, requirement.c.address).where(mine)
     before = {Holding(NetworkId(n), a, at) for n, a, at in await conn.execute(query)}
@@ -80,7 +80,7 @@ async def save_requirements(
         await conn.execute(
             new.on_conflict_do_update(index_elements=key, set_={name: new.excluded[name] for name in changed})
         )
-    return sorted(before - after)
+    return sorted(after)
 
 
 async def _save_holding(conn: AsyncConnection, new: Holding) -> None:
