@@ -59,8 +59,9 @@ def _time(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
-def _text(name: str, *, key: bool = False, nullable: bool = False) -> Column[Any]:
-    return Column(name, Text, primary_key=key, nullable=nullable)
+def _text(name: str, *, key: bool = False, nullable: bool = False, default: str | None = None) -> Column[Any]:
+    written = text(f"'{default}'") if default else None
+    return Column(name, Text, primary_key=key, nullable=nullable, server_default=written)
 
 
 def _json(name: str, *, nullable: bool = False) -> Column[Any]:
@@ -212,6 +213,37 @@ network_status = Table(
 
 # What was decided
 
+ask = Table(
+    "ask",
+    metadata,
+    _text("tenant", key=True),
+    _text("kind", key=True),
+    _text("id", key=True),
+    _text("wallet"),
+    _text("network"),
+    _text("status"),
+    _json("reason", nullable=True),
+    _json("body"),  # as the backend wrote it, without the IP address: same body = same thing
+    _flag("notify", default=True),
+    _json("received", nullable=True),
+    _text("transaction_hash", nullable=True),
+    _time("expires_at"),
+    _int("version"),
+    _time("created_at"),
+    _time("updated_at"),
+    ForeignKeyConstraint(["tenant", "wallet"], ["wallet.tenant", "wallet.id"]),
+    CheckConstraint("kind in ('transaction', 'checkout', 'swap')", name="kind"),
+    CheckConstraint(
+        "status in ('unknown', 'covered', 'short', 'not_funds', 'done', 'cancelled', 'expired')", name="status"
+    ),
+)
+Index("ix_ask_tenant_wallet", ask.c.tenant, ask.c.wallet)
+Index(
+    "ix_ask_expires_at",
+    ask.c.expires_at,
+    postgresql_where=text("status in ('unknown', 'covered', 'short', 'not_funds')"),
+)
+
 need = Table(
     "need",
     metadata,
@@ -222,18 +254,32 @@ need = Table(
     _text("asset", key=True),
     _text("address", key=True),
     _text("wallet"),
-    _units("amount", nullable=True),
+    Column("place", Integer, nullable=False, server_default=text("0")),  # among the needs of its ask
+    _text("mode", default="balance"),  # what ends it: `balance` at least, `received` on top of it, or any `rise`
+    _units("amount", nullable=True),  # None: whatever the person chooses
+    _int("gas_limit", nullable=True),  # its gas follows the fee
+    _json("lines", nullable=True),  # why that amount, in base units
     _text("state"),
+    _text("refusal", nullable=True),  # why Stripe would not sell this asset to this person
+    _int("since", nullable=True),  # height from which balances say something about it
+    _time("closed_at", nullable=True),  # nothing is asked for it any more: met at the closing depth, or given up
+    _json("bill", nullable=True),
     _time("expires_at", nullable=True),
     _time("created_at"),
     _time("updated_at"),
     ForeignKeyConstraint(["tenant", "wallet"], ["wallet.tenant", "wallet.id"]),
+    CheckConstraint("mode in ('balance', 'received', 'rise')", name="mode"),
     CheckConstraint("kind in ('funding', 'new_wallet', 'transaction', 'checkout', 'swap', 'add_funds')", name="kind"),
     CheckConstraint(
         "state in ('unknown', 'covered', 'short', 'not_funds', 'done', 'cancelled', 'expired')", name="state"
     ),
 )
 Index("ix_need_holding", need.c.network, need.c.asset, need.c.address)
+Index(
+    "ix_need_unclosed",
+    need.c.network,
+    postgresql_where=text("closed_at is null and kind in ('transaction', 'checkout', 'swap', 'add_funds')"),
+)
 
 top_up = Table(
     "top_up",
@@ -249,6 +295,7 @@ top_up = Table(
     _json("destinations"),  # [{network, asset, address, baseline}]: baseline in base units, when it was decided
     _units("asked", nullable=True),
     _units("needed", nullable=True),  # balance_at_least
+    _units("to_receive", nullable=True),  # received_at_least, on top of the baseline
     _json("bill", nullable=True),
     _json("reason"),
     _text("link_mode"),
@@ -257,6 +304,7 @@ top_up = Table(
     _text("decided_hash", nullable=True),
     _int("session_due_height"),  # minted from this height on, if the need still stands
     _flag("session_deferred", default=False),
+    _flag("withheld", default=False),  # its link waits for the end of a pause
     _time("risen_at", nullable=True),  # since when the closing depth has shown the need as met
     _time("expires_at"),
     _time("overdue_at", nullable=True),
@@ -416,6 +464,7 @@ endpoint = Table(
     _flag("include_links", default=False),
     _flag("enabled", default=True),
     _json("secrets"),  # of endpoints made over the API; the config's stay in the config
+    _time("gone_at", nullable=True),  # it answered 410: off until somebody writes it anew
     _time("created_at"),
     _time("updated_at"),
     ForeignKeyConstraint(["tenant"], ["tenant.id"]),
@@ -454,6 +503,18 @@ inbox = Table(
     _json("payload"),  # scrubbed: no client_secret, no link
     _time("received_at"),
     _time("handled_at", nullable=True),
+    _text("outcome", nullable=True),  # `applied`, `ignored`, `outdated`, or `refused`
+    ForeignKeyConstraint(["tenant"], ["tenant.id"]),
+)
+
+revision = Table(
+    "revision",
+    metadata,
+    _text("tenant", key=True),
+    _text("object", key=True),
+    _text("id", key=True),
+    _int("last"),  # highest revision that a backend has sent of this thing: lower ones come too late
+    _time("updated_at"),
     ForeignKeyConstraint(["tenant"], ["tenant.id"]),
 )
 
