@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import and_, or_, select
@@ -25,6 +25,8 @@ LOOK_TASK = "look_at_session"
 GIVEN_UP: Final = "given_up"
 """The failure of a paid ask that was overdue and that the backend has written off; what arrives is landed, late."""
 
+FOLLOWED_FOR: Final = timedelta(days=30)
+"""What was given up is still looked for on chain for this long."""
 RECEIPT_PATIENCE = timedelta(seconds=60)
 """A paid ask whose balance is there waits this long for Stripe to name the transaction, so as to say what arrived."""
 
@@ -36,12 +38,15 @@ class Settled:
     balances: Mapping[Holding, Balance] = field(default_factory=dict)
     receipts: Mapping[str, Receipt] = field(default_factory=dict)
     """By on-chain transaction, as Stripe named it."""
+    transaction_cost: int | None = None
+    """At the head, base units of the native coin; levels may be counted in it."""
 
 
-async def list_asks(conn: AsyncConnection, network: NetworkId) -> list[tuple[TopUp, list[Session]]]:
+async def list_asks(conn: AsyncConnection, network: NetworkId, *, now: datetime) -> list[tuple[TopUp, list[Session]]]:
     """Top-ups that funds may still arrive for on this network, with their sessions that Stripe says are complete."""
     here = or_(top_up.c.scope == WALLET_SCOPE, top_up.c.scope.startswith(f"{network}/", autoescape=True))
-    given_up = and_(top_up.c.status == "failed", top_up.c.failure == GIVEN_UP)
+    lately = top_up.c.updated_at > now - FOLLOWED_FOR
+    given_up = and_(top_up.c.status == "failed", top_up.c.failure == GIVEN_UP, lately)
     query = select(top_up).where(or_(top_up.c.status.in_(["open", "settling"]), given_up), here).order_by(top_up.c.id)
     asks = [read_top_up(row) for row in (await conn.execute(query)).mappings()]
     asks = [a for a in asks if any(d.holding.network == network for d in a.destinations)]
@@ -51,7 +56,13 @@ async def list_asks(conn: AsyncConnection, network: NetworkId) -> list[tuple[Top
 
 
 async def close(
-    conn: AsyncConnection, rules: Rules, asks: Sequence[str], settled: Settled, *, height: int, stamp: Stamp
+    conn: AsyncConnection,
+    rules: Rules,
+    asks: Sequence[str],
+    settled: Settled,
+    *,
+    height: int,
+    stamp: Stamp,
 ) -> list[NewEvent]:
     """Land, suspect, or mint for what has waited long enough. Events are to be recorded last in the transaction."""
     events: list[NewEvent] = []
@@ -101,7 +112,7 @@ async def _close_by_balance(
     facts = Ask(
         status=ask.status,
         needed=ask.needed,
-        recovered_at=_recovery_lines(rules, rows),
+        recovered_at=_recovery_lines(rules, rows, settled.transaction_cost),
         baselines={d.holding: d.baseline for d in ask.destinations if d.baseline is not None},
         risen=ask.risen_at is not None,
     )
@@ -154,7 +165,10 @@ async def _requirements(conn: AsyncConnection, ask: TopUp) -> dict[Holding, Mapp
     return {holding: row for holding, row in rows.items() if holding in wanted}
 
 
-def _recovery_lines(rules: Rules, rows: Mapping[Holding, Mapping[str, Any]]) -> dict[Holding, int]:
-    """Where each holding counts as recovered; absent where that moves with the fee: the ask's own target stands."""
-    found = {h: find_requirement(row, rules.policy(row), None) for h, row in rows.items() if not row["watch_only"]}
+def _recovery_lines(
+    rules: Rules, rows: Mapping[Holding, Mapping[str, Any]], transaction_cost: int | None
+) -> dict[Holding, int]:
+    """Where each holding counts as recovered; absent while the fee that it moves with is unknown."""
+    levelled = {h: row for h, row in rows.items() if not row["watch_only"]}
+    found = {h: find_requirement(row, rules.policy(row), transaction_cost) for h, row in levelled.items()}
     return {h: r.recovered_at for h, r in found.items() if r is not None}

@@ -34,7 +34,7 @@ from watcher.render import render_time
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.tables import onramp_pause, wallet
-from watcher.store.top_ups import find_sessions, insert_session, lock_top_up, update_session
+from watcher.store.top_ups import find_sessions, insert_session, lock_top_up, update_session, update_top_up
 from watcher.top_ups import Stamp, move_top_up, note_step
 
 log = structlog.get_logger()
@@ -91,9 +91,12 @@ class Dispatcher:
             latest = sessions[-1] if sessions else None
             if not _wants_attempt(top_up, latest):
                 return None
-            if (until := await _find_pause(conn, top_up.tenant, now)) is not None:
+            if (until := await _find_pause(conn, top_up, now)) is not None:
+                await update_top_up(conn, top_up_id, {"withheld": True})
                 await defer(conn, CREATE_SESSION_TASK, at=until, top_up=top_up_id)
                 return None
+            if top_up.withheld:
+                await update_top_up(conn, top_up_id, {"withheld": False})
             if latest is None or latest.state is SessionState.NONE:
                 return await self._start_attempt(conn, top_up, latest.attempt + 1 if latest else 1, now)
             if top_up.status is not TopUpStatus.OPEN:
@@ -264,9 +267,14 @@ async def _find_customer_ip(conn: AsyncConnection, top_up: TopUp, now: datetime)
     return (await conn.execute(query)).scalar_one_or_none()
 
 
-async def _find_pause(conn: AsyncConnection, tenant: str, now: datetime) -> datetime | None:
-    query = select(onramp_pause.c.until).where(onramp_pause.c.tenant == tenant, onramp_pause.c.until > now)
-    return (await conn.execute(query)).scalar_one_or_none()
+async def _find_pause(conn: AsyncConnection, top_up: TopUp, now: datetime) -> datetime | None:
+    """Until when no session is made: the onramp is off for this tenant, or the wallet's asks are paused."""
+    off = select(onramp_pause.c.until).where(onramp_pause.c.tenant == top_up.tenant, onramp_pause.c.until > now)
+    until: datetime | None = (await conn.execute(off)).scalar_one_or_none()
+    paused = select(wallet.c.asks_paused_until).where(
+        wallet.c.tenant == top_up.tenant, wallet.c.id == top_up.wallet, wallet.c.asks_paused_until > now
+    )
+    return until or (await conn.execute(paused)).scalar_one_or_none()
 
 
 async def _pause(conn: AsyncConnection, tenant: str, until: datetime, reason: str) -> None:

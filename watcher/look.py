@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.errors import OnrampError
@@ -22,12 +21,11 @@ from watcher.store.top_ups import (
     lock_top_up,
     update_session,
 )
+from watcher.store.wallets import tell_nudge
 from watcher.top_ups import Stamp, may_become, move_top_up
 
 log = structlog.get_logger()
 
-NUDGE_CHANNEL: Final = "nudge"
-"""PostgreSQL channel on which a network's name means: read what is being asked for there now."""
 LONGEST_WAIT: Final = timedelta(minutes=5)
 """Between looks while money is asked for: a lost webhook costs at most this."""
 LONGEST_WAIT_AFTERWARDS: Final = timedelta(hours=6)
@@ -162,8 +160,7 @@ async def _retract(conn: AsyncConnection, top_up: TopUp, stamp: Stamp) -> NewEve
 
 async def nudge(conn: AsyncConnection, top_up: TopUp) -> None:
     """Once committed, have the chains that this ask reaches read again."""
-    for network in {d.holding.network for d in top_up.destinations}:
-        await conn.execute(select(func.pg_notify(NUDGE_CHANNEL, network)))
+    await tell_nudge(conn, {d.holding.network for d in top_up.destinations})
 
 
 def _status(attempt: Session) -> SessionStatus:

@@ -184,6 +184,8 @@ class TopUp:
     """Base units; None for a new wallet's first funding."""
     needed: int | None = None
     """Landed once the balance is at least this, base units; None where any rise will do."""
+    to_receive: int | None = None
+    """Landed once so much has arrived on top of the baseline, base units."""
     bill: Mapping[str, Any] | None = None
     reason: Mapping[str, Any]
     link_mode: str
@@ -191,6 +193,8 @@ class TopUp:
     decided: BlockRef
     session_due_height: int
     session_deferred: bool = False
+    withheld: bool = False
+    """Its link waits for the end of a pause."""
     risen_at: datetime | None = None
     expires_at: datetime
     overdue_at: datetime | None = None

@@ -7,8 +7,7 @@ import psycopg
 import structlog
 
 from chains.model import NetworkId
-from watcher.look import NUDGE_CHANNEL
-from watcher.store.wallets import WATCHING_CHANNEL
+from watcher.store.wallets import NUDGE_CHANNEL, WATCHING_CHANNEL
 
 log = structlog.get_logger()
 

@@ -1,11 +1,13 @@
 """One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
@@ -14,15 +16,17 @@ from watcher.clock import Clock
 from watcher.closing import Settled, close, list_asks
 from watcher.decide import Rules, decide
 from watcher.metrics import Metrics
-from watcher.model import Session, TopUp
+from watcher.model import NewEvent, Session, TopUp
 from watcher.networks import mark_fresh, mark_stale
 from watcher.store.blocks import (
     Owner,
     find_cursor,
+    hold_shard,
     list_attended,
     list_by_fee,
     list_watched,
     move_cursor,
+    moves_with_fee,
     note_watched_since,
     save_balances,
     take_shard,
@@ -37,6 +41,8 @@ RETRY_SECONDS = 1.0
 """Pause after a step that could not be read: the cursor has not moved, so nothing is lost by it."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
+MOST_AT_ONCE = 2_000
+"""Balances recorded in one transaction."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
 
@@ -87,22 +93,27 @@ class Observer:
     async def refresh_watched(self) -> None:
         """Take up what was registered since, and let go of what was removed."""
         async with self._refreshing:
+            network = self._rules.network
             async with self._database.begin() as conn:
-                wanted = set(await list_watched(conn, self._rules.network.id))
+                listed = set(await list_watched(conn, network.id))
+            wanted = {holding for holding in listed if network.find_asset(holding.asset) is not None}
+            if left_out := listed - wanted:
+                assets = sorted({holding.asset for holding in left_out})
+                log.warning("assets.not_configured", network=network.name, assets=assets, holdings=len(left_out))
             gone, new = self._watched - wanted, wanted - self._watched
+            if gone:
+                self._chain.unwatch(gone)
+            if new:
+                self._chain.watch(new)
             self._watched = wanted
-        if gone:
-            self._chain.unwatch(gone)
-        if new:
-            self._chain.watch(new)
         if gone or new:
-            log.info("watching.changed", network=self._rules.network.name, watched=len(wanted), new=len(new))
+            log.info("watching.changed", network=network.name, watched=len(wanted), new=len(new))
 
     async def nudge(self) -> None:
-        """Read what is being asked for here now, though no block has touched it."""
+        """Read what needs attention here now, though no block has touched it."""
         async with self._database.begin() as conn:
-            asks = await list_asks(conn, self._rules.network.id)
-        self._chain.watch({d.holding for ask, _ in asks for d in ask.destinations} & self._watched)
+            attended = await list_attended(conn, self._rules.network.id)
+        self._chain.watch(attended & self._watched)
 
     async def _check_endpoints(self) -> None:
         now = self._clock.now()
@@ -123,13 +134,13 @@ class Observer:
         network = self._rules.network
         async with self._database.begin() as conn:
             attended = await list_attended(conn, network.id)
-            by_fee = await list_by_fee(conn, network.id)
-            asks = await list_asks(conn, network.id)
-        fee = await self._chain.transaction_cost() if by_fee else None
-        moved = by_fee if self._fee_moved(fee) else by_fee & step.dirty
+            asks = await list_asks(conn, network.id, now=self._clock.now())
+            depends_on_fee = await moves_with_fee(conn, network.id)
+        fee = await self._chain.transaction_cost() if depends_on_fee else None
+        moved = await self._list_by_fee() if self._fee_moved(fee) else set()
         wanted = sorted((step.dirty | attended | moved) & self._watched)
         balances = await self._chain.balances(wanted, step.block) if wanted else ()
-        settled = await self._read_settled(asks)
+        settled = replace(await self._read_settled(asks), transaction_cost=fee)
         await self._record(step, owner, balances, settled, [a for a, _ in asks], fee=fee)
         if self._fee_moved(fee):
             self._fee = fee
@@ -148,18 +159,46 @@ class Observer:
         fee: int | None,
     ) -> None:
         stamp = Stamp(self._clock.now(), self._new_id)
-        network = self._rules.network
+        first = max(0, len(balances) - 1) // MOST_AT_ONCE * MOST_AT_ONCE
+        for i in range(0, first, MOST_AT_ONCE):
+            await self._record_part(step, owner, balances[i : i + MOST_AT_ONCE], fee=fee)
+        balances = balances[first:]
         async with self._database.begin() as conn:
             beside = {(ask.tenant, ask.wallet) for ask in asks}
-            events = await decide(conn, self._rules, balances, beside=beside, transaction_cost=fee, stamp=stamp)
-            events += await close(
-                conn, self._rules, [a.id for a in asks], settled, height=step.block.number, stamp=stamp
-            )
-            await save_balances(conn, balances, now=stamp.now)
-            await note_watched_since(conn, network.id, {b.holding.address for b in balances}, step.block)
+            events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
+            ids = [ask.id for ask in asks]
+            events += await close(conn, self._rules, ids, settled, height=step.block.number, stamp=stamp)
             events += await mark_fresh(conn, self._rules, stamp)
             await move_cursor(conn, owner, step.block, now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+        self._log(events)
+
+    async def _record_part(self, step: Step, owner: Owner, balances: Sequence[Balance], *, fee: int | None) -> None:
+        """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
+        stamp = Stamp(self._clock.now(), self._new_id)
+        async with self._database.begin() as conn:
+            await hold_shard(conn, owner)
+            events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp)
+            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+        self._log(events)
+
+    async def _decide(
+        self,
+        conn: AsyncConnection,
+        step: Step,
+        balances: Sequence[Balance],
+        *,
+        beside: Collection[tuple[str, str]],
+        fee: int | None,
+        stamp: Stamp,
+    ) -> list[NewEvent]:
+        events = await decide(conn, self._rules, balances, beside=beside, transaction_cost=fee, stamp=stamp)
+        await save_balances(conn, balances, now=stamp.now)
+        addresses = {b.holding.address for b in balances}
+        await note_watched_since(conn, self._rules.network.id, addresses, step.block)
+        return events
+
+    def _log(self, events: Sequence[NewEvent]) -> None:
         for event in events:
             log.info(
                 event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
@@ -191,6 +230,10 @@ class Observer:
                 if receipt is not None and receipt.amount > 0:
                     return receipt
         return None
+
+    async def _list_by_fee(self) -> set[Holding]:
+        async with self._database.begin() as conn:
+            return await list_by_fee(conn, self._rules.network.id)
 
     def _fee_moved(self, fee: int | None) -> bool:
         if fee is None:

@@ -10,6 +10,7 @@ from config.model import Network, NetworkAsset, Policy, Tenant
 from watcher.model import Bill, Destination, Requirement, TopUp, TopUpStatus
 from watcher.render import render_bill, render_block, render_time
 from watcher.top_ups import Stamp
+from watcher.wallet_plan import WalletSpec
 
 WALLET_SCOPE = "wallet"
 """The scope of an ask for a whole wallet, in place of a holding."""
@@ -65,25 +66,20 @@ def open_for_low(
 
 
 def open_for_new_wallet(
-    wallet: str,
-    destinations: tuple[Destination, ...],
-    *,
-    tenant: Tenant,
-    policy: Policy,
-    link_mode: str,
-    notify: bool,
-    stamp: Stamp,
+    spec: WalletSpec, destinations: tuple[Destination, ...], *, tenant: Tenant, policy: Policy, stamp: Stamp
 ) -> TopUp:
     """The one ask for a whole new wallet: several destinations, no amount; any rise answers it."""
+    begun = _begin(tenant, policy, stamp, proof={"policy": policy.name})
+    lives_from = max(stamp.now, spec.asks_paused_until or stamp.now)
     return TopUp(
-        **_begin(tenant, policy, stamp, proof={"policy": policy.name}),
-        wallet=wallet,
+        **{**begun, "expires_at": lives_from + timedelta(seconds=policy.expires_seconds)},
+        wallet=spec.id,
         scope=WALLET_SCOPE,
         group=stamp.new_id("grp"),
         destinations=destinations,
         reason={"code": "wallet_created", "policy": policy.name, "policy_version": policy.version},
-        link_mode=link_mode,
-        notify=notify,
+        link_mode=spec.link_mode,
+        notify=spec.notify,
         decided=BlockRef(0, None),
         session_due_height=0,
     )

@@ -10,20 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Holding
 from config.errors import FieldError
-from config.model import Settings, Tenant
+from config.model import Network, NetworkAsset, Settings, Tenant
 from watcher.decide import defer_session
-from watcher.model import Destination, NeedKind, NewEvent, TopUpStatus
+from watcher.model import NeedKind, NewEvent, TopUpStatus
 from watcher.opening import make_destination, open_for_new_wallet
 from watcher.store.tables import wallet
 from watcher.store.top_ups import find_active, insert_top_up
 from watcher.store.wallets import (
     claim_wallet,
     find_addresses,
+    find_user,
     save_addresses,
     save_requirements,
     save_wallet,
+    tell_nudge,
     tell_watching,
-    user_exists,
 )
 from watcher.top_ups import Stamp, make_event, move_top_up
 from watcher.wallet_plan import Plan, WalletSpec, list_requirements, list_sold, plan_registration
@@ -55,7 +56,8 @@ async def register_wallet(
     conn: AsyncConnection, spec: WalletSpec, tenant: Tenant, settings: Settings, stamp: Stamp
 ) -> Registered:
     """Create or replace. Raises `Refused`, `AddressIsSet`; the events are to be recorded last in the transaction."""
-    stranger = spec.user is not None and not await user_exists(conn, tenant.id, spec.user)
+    user = await find_user(conn, tenant.id, spec.user) if spec.user is not None else None
+    stranger = spec.user is not None and user is None
     found = [FieldError("/user", "unknown_user", "no such user; PUT /v1/users/{id} first")] if stranger else []
     plan = plan_registration(spec, tenant, settings, found=found)
     before = await claim_wallet(conn, tenant.id, spec.id)
@@ -73,8 +75,11 @@ async def register_wallet(
     kept = await save_requirements(conn, tenant.id, spec.id, rows)
     events = await withdraw(conn, (tenant.id, spec.id), kept, TopUpStatus.RETRACTED, stamp) if alive else []
     if not alive:
-        events += await _ask_for_new_wallet(conn, spec, plan, tenant=tenant, settings=settings, stamp=stamp)
+        country = user["country"] if user is not None else None
+        sold = list_sold(plan, settings, tenant, country=country)
+        events += await _ask_for_new_wallet(conn, spec, plan, sold, tenant=tenant, stamp=stamp)
     await tell_watching(conn, {*plan.addresses, *known})
+    await tell_nudge(conn, plan.addresses)
     return Registered(created=not alive, changed=True, events=tuple(events))
 
 
@@ -130,25 +135,21 @@ def _customer_ip(spec: WalletSpec, before: RowMapping | None, stamp: Stamp) -> d
 
 
 async def _ask_for_new_wallet(
-    conn: AsyncConnection, spec: WalletSpec, plan: Plan, *, tenant: Tenant, settings: Settings, stamp: Stamp
+    conn: AsyncConnection,
+    spec: WalletSpec,
+    plan: Plan,
+    sold: Sequence[tuple[Network, NetworkAsset]],
+    *,
+    tenant: Tenant,
+    stamp: Stamp,
 ) -> list[NewEvent]:
-    """The guide's first request: one link for the whole wallet."""
-    destinations: list[Destination] = [
-        make_destination(n, a, Holding(n.id, a.asset.reference, plan.addresses[n.id]))
-        for n, a in list_sold(plan, settings, tenant)
-    ]
-    paused = spec.asks_paused_until is not None and spec.asks_paused_until > stamp.now
-    if not destinations or paused or spec.initial == "wait_for_drop":
-        return []
-    top_up = open_for_new_wallet(
-        spec.id,
-        tuple(destinations),
-        tenant=tenant,
-        policy=plan.policy,
-        link_mode=spec.link_mode,
-        notify=spec.notify,
-        stamp=stamp,
+    """The guide's first request: one link for the whole wallet. While asks are paused, the link waits."""
+    destinations = tuple(
+        make_destination(n, a, Holding(n.id, a.asset.reference, plan.addresses[n.id])) for n, a in sold
     )
+    if not destinations or spec.initial == "wait_for_drop":
+        return []
+    top_up = open_for_new_wallet(spec, destinations, tenant=tenant, policy=plan.policy, stamp=stamp)
     await insert_top_up(conn, top_up, NeedKind.NEW_WALLET, spec.id)
     await defer_session(conn, top_up)
     return [await make_event(conn, top_up, "opened", stamp.new_id("evt"))]

@@ -53,10 +53,12 @@ def _render_asset(bill: Bill, network: Network) -> JSON:
 
 
 def find_link_status(top_up: TopUp, attempt: OnrampAttempt | None) -> str:
-    """`pending` until there is a link, `ready`, and `gone` when the ask is over."""
+    """`pending` until there is a link, `ready`, `withheld` during a pause, and `gone` when the ask is over."""
     if top_up.status is not TopUpStatus.OPEN:
         return "gone"
-    return "ready" if attempt is not None and attempt.link is not None else "pending"
+    if attempt is not None and attempt.link is not None:
+        return "ready"
+    return "withheld" if top_up.withheld else "pending"
 
 
 def render_onramp(attempt: OnrampAttempt | None) -> JSON | None:

@@ -1,7 +1,7 @@
 """What time alone brings about: sessions due for a look, asks that expire or are overdue, rows past their keeping."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, delete, select, update
@@ -11,6 +11,7 @@ from watcher.closing import LOOK_TASK
 from watcher.jobs.defer import defer
 from watcher.look import nudge
 from watcher.model import TopUpStatus
+from watcher.registration import IP_KEPT
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.tables import delivery, event, idempotency, inbox, session, sweep_run, top_up, wallet
@@ -82,15 +83,23 @@ class Sweeper:
     async def prune(self) -> None:
         """Forget what is past its keeping; IP addresses first of all."""
         now = self._clock.now()
-        forget_ip = update(wallet).where(wallet.c.customer_ip_until <= now)
+        await self._forget_ip_addresses(now)
         async with self._database.begin() as conn:
-            await conn.execute(forget_ip.values(customer_ip_address=None, customer_ip_until=None))
             await conn.execute(delete(inbox).where(inbox.c.received_at < now - INBOX_KEPT))
             await conn.execute(delete(idempotency).where(idempotency.c.created_at < now - INBOX_KEPT))
             await conn.execute(delete(sweep_run).where(sweep_run.c.created_at < now - RUNS_KEPT))
             done = select(event.c.id).where(event.c.created_at < now - EVENTS_KEPT)
             await conn.execute(delete(delivery).where(delivery.c.event_id.in_(done)))
             await conn.execute(delete(event).where(event.c.created_at < now - EVENTS_KEPT))
+
+    async def _forget_ip_addresses(self, now: datetime) -> None:
+        """Of wallets, and of what was sent to Stripe: a body this old is never sent again (`dispatch.KEY_LIFE`)."""
+        forget = update(wallet).where(wallet.c.customer_ip_until <= now)
+        ip = "customer_ip_address"
+        sent = update(session).where(session.c.created_at <= now - IP_KEPT, session.c.body.has_key(ip))
+        async with self._database.begin() as conn:
+            await conn.execute(forget.values(customer_ip_address=None, customer_ip_until=None))
+            await conn.execute(sent.values(body=session.c.body.op("-", return_type=session.c.body.type)(ip)))
 
     async def _list(self, *conditions: ColumnElement[bool]) -> list[str]:
         async with self._database.begin() as conn:

@@ -168,9 +168,11 @@ def list_requirements(spec: WalletSpec, tenant: Tenant, plan: Plan, settings: Se
     ]
 
 
-def list_sold(plan: Plan, settings: Settings, tenant: Tenant) -> list[tuple[Network, NetworkAsset]]:
-    """What a new wallet's first funding may be bought in."""
+def list_sold(
+    plan: Plan, settings: Settings, tenant: Tenant, *, country: str | None = None
+) -> list[tuple[Network, NetworkAsset]]:
+    """What a new wallet's first funding may be bought in, by somebody in that country where it is known."""
     if plan.created is None or tenant.stripe_secret_key is None:
         return []
     networks = [settings.networks[n] for n in plan.created.networks if n in plan.addresses]
-    return [(n, asset) for n in networks for asset in n.assets if find_refusal(asset, None) is None]
+    return [(n, asset) for n in networks for asset in n.assets if find_refusal(asset, country) is None]

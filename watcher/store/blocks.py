@@ -47,6 +47,13 @@ async def find_cursor(conn: AsyncConnection, owner: Owner) -> BlockRef | None:
     return None if row["height"] is None else BlockRef(row["height"], row["hash"], row["block_time"])
 
 
+async def hold_shard(conn: AsyncConnection, owner: Owner) -> None:
+    """Let nobody take the shard over until this transaction ends. Raises `Fenced` when somebody has."""
+    query = select(cursor.c.token).where(cursor.c.network == owner.network, cursor.c.shard == owner.shard)
+    if (await conn.execute(query.with_for_update())).scalar_one() != owner.token:
+        raise Fenced(f"{owner.network} shard {owner.shard}: token {owner.token} is no longer the newest")
+
+
 async def move_cursor(conn: AsyncConnection, owner: Owner, block: BlockRef, *, now: datetime) -> None:
     """Last in the block's transaction. Raises `Fenced` when somebody else owns the shard by now."""
     query = (
@@ -107,6 +114,12 @@ def _asked_for() -> Any:
         top_up.c.status.in_(["open", "settling"]),
     )
     return active.exists()
+
+
+async def moves_with_fee(conn: AsyncConnection, network: NetworkId) -> bool:
+    """Whether some level on this network is counted in transactions."""
+    query = select(requirement.c.asset).where(requirement.c.network == network, requirement.c.by_fee).limit(1)
+    return (await conn.execute(query)).first() is not None
 
 
 async def list_by_fee(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
@@ -190,11 +203,15 @@ async def record_decision(conn: AsyncConnection, values: Mapping[str, Any]) -> N
     await conn.execute(insert(decision).values(**values))
 
 
-async def note_watched_since(conn: AsyncConnection, network: NetworkId, addresses: set[str], block: BlockRef) -> None:
+async def note_watched_since(
+    conn: AsyncConnection, network: NetworkId, addresses: Collection[str], block: BlockRef
+) -> None:
     """Stamp the addresses whose first balances were read at this block."""
-    query = update(wallet_address).where(
-        wallet_address.c.network == network,
-        wallet_address.c.address.in_(addresses),
-        wallet_address.c.watched_since.is_(None),
-    )
-    await conn.execute(query.values(watched_since=func.jsonb_build_object("height", block.number)))
+    wanted = sorted(addresses)
+    for i in range(0, len(wanted), CHUNK):
+        query = update(wallet_address).where(
+            wallet_address.c.network == network,
+            wallet_address.c.address.in_(wanted[i : i + CHUNK]),
+            wallet_address.c.watched_since.is_(None),
+        )
+        await conn.execute(query.values(watched_since=func.jsonb_build_object("height", block.number)))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, insert, select, update
+from sqlalchemy import RowMapping, and_, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +11,8 @@ from chains.model import BlockRef, Holding, NetworkId
 from watcher.model import Destination, NeedKind, Session, SessionState, TopUp, TopUpStatus
 from watcher.store.tables import need, session, top_up, top_up_need, wallet
 
+CHUNK = 5_000
+"""Keys in one statement: PostgreSQL takes 65,535 parameters."""
 ACTIVE = (TopUpStatus.OPEN.value, TopUpStatus.SETTLING.value)
 
 
@@ -37,17 +39,12 @@ async def lock_top_up(conn: AsyncConnection, top_up_id: str) -> TopUp | None:
 
 async def find_active(conn: AsyncConnection, wallets: Sequence[tuple[str, str]]) -> list[TopUp]:
     """Open and settling top-ups of these (tenant, wallet) pairs, oldest first."""
-    if not wallets:
-        return []
-    tenants, ids = {t for t, _ in wallets}, {w for _, w in wallets}
-    query = (
-        select(top_up)
-        .where(top_up.c.tenant.in_(tenants), top_up.c.wallet.in_(ids), top_up.c.status.in_(ACTIVE))
-        .order_by(top_up.c.created_at, top_up.c.id)
-    )
-    pairs = set(wallets)
-    rows = (await conn.execute(query)).mappings().all()
-    return [read_top_up(row) for row in rows if (row["tenant"], row["wallet"]) in pairs]
+    found: list[TopUp] = []
+    for i in range(0, len(wallets), CHUNK):
+        these = tuple_(top_up.c.tenant, top_up.c.wallet).in_(wallets[i : i + CHUNK])
+        rows = await conn.execute(select(top_up).where(these, top_up.c.status.in_(ACTIVE)))
+        found += [read_top_up(row) for row in rows.mappings()]
+    return sorted(found, key=lambda t: (t.created_at, t.id))
 
 
 async def insert_top_up(conn: AsyncConnection, new: TopUp, kind: NeedKind, need_id: str) -> None:

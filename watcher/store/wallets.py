@@ -4,15 +4,19 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, delete, func, select, update
+from sqlalchemy import RowMapping, and_, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Holding, NetworkId
+from watcher.model import HoldingStatus
 from watcher.store.tables import app_user, holding, requirement, wallet, wallet_address
 
 WATCHING_CHANNEL = "watching"
 """PostgreSQL channel on which a network's id means: what is watched there has changed."""
+
+NUDGE_CHANNEL = "nudge"
+"""The same, meaning: read what needs attention there now."""
 
 
 async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> RowMapping | None:
@@ -23,10 +27,10 @@ async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> Ro
     return (await conn.execute(query)).mappings().one_or_none()
 
 
-async def user_exists(conn: AsyncConnection, tenant: str, user_id: str) -> bool:
-    """Whether a wallet may name this user."""
-    query = select(app_user.c.id).where(app_user.c.tenant == tenant, app_user.c.id == user_id)
-    return (await conn.execute(query)).one_or_none() is not None
+async def find_user(conn: AsyncConnection, tenant: str, user_id: str) -> RowMapping | None:
+    """The person whom a wallet names."""
+    query = select(app_user).where(app_user.c.tenant == tenant, app_user.c.id == user_id)
+    return (await conn.execute(query)).mappings().one_or_none()
 
 
 async def save_wallet(conn: AsyncConnection, values: Mapping[str, Any]) -> None:
@@ -76,11 +80,22 @@ async def save_requirements(
         await _save_holding(conn, Holding(NetworkId(row["network"]), row["asset"], row["address"]))
         new = upsert(requirement).values(**row)
         changed = ("level", "by_fee", "ask", "watch_only", "policy", "policy_version")
+        values = {name: new.excluded[name] for name in changed} | {"status": _judge_anew(new)}
         key = ["tenant", "wallet", "network", "asset"]
-        await conn.execute(
-            new.on_conflict_do_update(index_elements=key, set_={name: new.excluded[name] for name in changed})
-        )
+        await conn.execute(new.on_conflict_do_update(index_elements=key, set_=values))
     return sorted(after)
+
+
+def _judge_anew(new: Any) -> Any:
+    """A kept requirement's status: what was fine by other levels is unknown until it is read; what is low, is read."""
+    same = and_(requirement.c.level == new.excluded.level, requirement.c.watch_only == new.excluded.watch_only)
+    ok, unknown = HoldingStatus.OK.value, HoldingStatus.UNKNOWN.value
+    return case(
+        (same, requirement.c.status),
+        (new.excluded.watch_only, ok),
+        (requirement.c.status == ok, unknown),
+        else_=requirement.c.status,
+    )
 
 
 async def _save_holding(conn: AsyncConnection, new: Holding) -> None:
@@ -91,5 +106,14 @@ async def _save_holding(conn: AsyncConnection, new: Holding) -> None:
 
 async def tell_watching(conn: AsyncConnection, networks: Collection[str]) -> None:
     """Once committed, have the chains take up what is watched now."""
+    await _tell(conn, WATCHING_CHANNEL, networks)
+
+
+async def tell_nudge(conn: AsyncConnection, networks: Collection[str]) -> None:
+    """Once committed, have the chains read what needs attention, though no block has touched it."""
+    await _tell(conn, NUDGE_CHANNEL, networks)
+
+
+async def _tell(conn: AsyncConnection, channel: str, networks: Collection[str]) -> None:
     for network in sorted(set(networks)):
-        await conn.execute(select(func.pg_notify(WATCHING_CHANNEL, network)))
+        await conn.execute(select(func.pg_notify(channel, network)))

@@ -4,9 +4,11 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from tests.fakes.onramp import FakeOnramp
 from tests.integration.api.conftest import Api, Caller
 from tests.integration.api.test_asks import event_of, post_stripe, stripe_event
 from tests.integration.watcher.world import ADDRESS
+from watcher.dispatch import Dispatcher, Onramps
 from watcher.store.events import record_events
 from watcher.store.tables import endpoint, wallet
 from watcher.sweeps import Sweeper
@@ -54,7 +56,16 @@ async def test_an_ip_address_is_kept_no_longer_than_a_day(api: Api, call: Caller
             found: str | None = (await conn.execute(select(wallet.c.customer_ip_address))).scalar_one()
             return found
 
-    await call("PUT", "/v1/wallets/w-1", BODY)
+    await call("PUT", "/v1/wallets/w-1", {**BODY, "funding": [{"when": "created", "networks": ["local-evm"]}]})
+    (job,) = await api.world.jobs()
+    dispatcher = Dispatcher(
+        api.world.database,
+        Onramps({"default": FakeOnramp()}, "ins_1", api.world.settings),
+        clock=api.world.clock,
+        new_id=api.world.new_id,
+    )
+    await dispatcher.create_session(**job[1])
+    assert sorted(await find_anywhere(api, "203.0.113")) == ["session", "wallet"]
     api.world.clock.advance(hours=23)
     await sweeper(api).prune()
     assert await kept() == "203.0.113.9"

@@ -1,19 +1,24 @@
 """From an ask to its end: whatever Stripe answers, at most one session an attempt, and nothing lost."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, update
 
+from config.model import Level
 from notifier.errors import OnrampMisconfigured, OnrampPaused, OnrampRefused, OnrampUserRefused
 from notifier.model import SessionStatus
 from tests.fakes.onramp import FakeOnramp, lost_answer, server_error
-from tests.fakes.settings import ETH, make_settings
+from tests.fakes.settings import ETH, make_policy, make_settings, make_tenant
 from tests.integration.watcher.world import ETH_HOLDING, World
 from watcher.closing import GIVEN_UP, RECEIPT_PATIENCE
 from watcher.dispatch import Dispatcher, Onramps
 from watcher.look import Follower
 from watcher.model import TopUp, TopUpStatus
+from watcher.render import find_link_status
 from watcher.store.database import Database
+from watcher.store.tables import app_user, wallet
 from watcher.sweeps import Sweeper
 from watcher.top_ups import move_top_up
 
@@ -390,3 +395,60 @@ async def test_looks_slow_down_and_never_stop_while_the_ask_is_alive(world: Aski
     world.clock.advance(minutes=5)
     await world.sweeper.look_at_due_sessions()
     assert [name for name, _ in await world.jobs()] == ["look_at_session"]
+
+
+async def test_an_ask_whose_levels_are_counted_in_transactions_is_withdrawn_where_it_recovers(
+    database: Database, tmp_path: Path
+) -> None:
+    """The gas buffer moves with the fee: recovered is above the trigger, not only at all that was asked for."""
+    policy = make_policy(gas_buffer=Level(transactions=2))
+    tenant = make_tenant(policies={"default": policy})
+    world = Asking(database, make_settings(tmp_path, tenant=tenant))
+    await world.start()
+    await world.run_low()
+    await world.work()
+    await world.step({ETH_HOLDING: 2 * ETH})
+    await world.work()
+    assert (await world.ask()).status is TopUpStatus.RETRACTED
+
+
+async def test_while_asks_are_paused_the_link_is_withheld(world: Asking) -> None:
+    """Paused between the decision and the session: no session until the pause is over, then one."""
+    await world.register()
+    await world.step({ETH_HOLDING: ETH - 1})
+    until = world.clock.now() + timedelta(hours=1)
+    async with world.database.begin() as conn:
+        await conn.execute(update(wallet).values(asks_paused_until=until))
+    (job,) = await world.jobs()
+    await world.dispatcher.create_session(**job[1])
+    assert world.created() == []
+    assert find_link_status(await world.ask(), None) == "withheld"
+    await world.work()
+    assert len(world.created()) > 0
+    assert len(world.onramp.sessions) == 1
+    assert not (await world.ask()).withheld
+
+
+async def test_a_wallet_registered_while_paused_is_asked_for_afterwards(world: Asking) -> None:
+    """The first ask is there and waits; it lives from the end of the pause on."""
+    until = world.clock.now() + timedelta(days=2)
+    await world.register(funding=[{"when": "created", "networks": ["local-evm"]}], asks_paused_until=until)
+    (job,) = await world.jobs()
+    await world.dispatcher.create_session(**job[1])
+    assert world.created() == []
+    assert (await world.ask()).expires_at == until + timedelta(days=1)
+
+
+async def test_a_new_wallet_is_asked_for_what_is_sold_to_its_user(database: Database, tmp_path: Path) -> None:
+    """A country where Stripe sells nothing of it: no ask; one where it does: one."""
+    world = Asking(database, make_settings(tmp_path))
+    await world.start()
+    async with database.begin() as conn:
+        for user, country in (("u-gb", "GB"), ("u-de", "DE")):
+            now = world.clock.now()
+            row = {"tenant": "default", "id": user, "country": country, "contacts": {}, "metadata": {}, "version": 1}
+            await conn.execute(insert(app_user).values(**row, created_at=now, updated_at=now))
+    created = [{"when": "created", "networks": ["local-evm"]}]
+    await world.register(id="w-gb", user="u-gb", funding=created)
+    await world.register(id="w-de", user="u-de", funding=created)
+    assert [ask.wallet for ask in await world.top_ups()] == ["w-de"]

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from eth_utils.address import to_checksum_address
+from sqlalchemy import insert, select
 
 from chains.errors import BlockGone, Unavailable
 from chains.model import NATIVE, BlockRef
@@ -17,6 +18,7 @@ from watcher.store.blocks import Fenced, find_cursor, take_shard
 from watcher.store.database import Database
 from watcher.store.tables import decision, holding, requirement
 
+LOW = {"when": "low", "network": "local-evm", "asset": "ETH"}
 OTHER = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 
 
@@ -163,3 +165,60 @@ async def test_a_changed_policy_reaches_the_wallets_that_follow_it(database: Dat
     await world.observer.refresh_watched()
     await world.step({ETH_HOLDING: 2 * ETH, replace(ETH_HOLDING, address=OTHER): 2 * ETH})
     assert [(ask.wallet, ask.asked) for ask in await world.top_ups()] == [("w-1", 4 * ETH)]
+
+
+async def test_a_raised_trigger_is_judged_at_the_next_step(world: World) -> None:
+    """A PUT that changes a level is a new question: asked at once, though no block touches the holding."""
+    await world.register()
+    await world.step({ETH_HOLDING: 2 * ETH})
+    await world.register(funding=[{**LOW, "trigger": "3", "target": "4"}])
+    await world.step()
+    assert [(ask.asked, ask.needed) for ask in await world.top_ups()] == [(2 * ETH, 4 * ETH)]
+
+
+async def test_a_low_wallet_is_not_told_of_again_by_a_changed_level(world: World) -> None:
+    """Low before and after: one `wallet.low`; lowered below the balance it has recovered."""
+    await world.register()
+    await world.step({ETH_HOLDING: ETH // 2})
+    await world.register(funding=[{**LOW, "trigger": "2", "target": "4"}])
+    await world.step()
+    assert (await world.events()).count("wallet.low") == 1
+    await world.register(funding=[{**LOW, "trigger": "0.1", "target": "4"}])
+    await world.step()
+    assert (await world.events())[-1] == "wallet.recovered"
+
+
+async def test_an_asset_that_the_config_has_dropped_is_let_go_and_the_rest_is_watched(
+    world: World, database: Database, tmp_path: Path
+) -> None:
+    """A wallet still names it after a restart: that holding is left out, the others go on."""
+    await world.register()
+    await world.step({ETH_HOLDING: 2 * ETH})
+    async with database.begin() as conn:
+        row = dict((await conn.execute(select(requirement))).mappings().one())
+        lost = {"network": EVM, "asset": OTHER, "address": row["address"]}
+        await conn.execute(insert(holding).values(**lost))
+        await conn.execute(insert(requirement).values(**{**row, **lost}))
+    again = await World(database, make_settings(tmp_path), clock=world.clock, chain=world.chain).start()
+    await again.observer.refresh_watched()
+    await again.step({ETH_HOLDING: 1})
+    assert len(await again.top_ups()) == 1
+
+
+async def test_a_step_too_large_for_one_transaction_is_recorded_in_parts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each wallet is decided on once, and the cursor moves last; a replaced owner writes none of the parts."""
+    monkeypatch.setattr("watcher.observe.MOST_AT_ONCE", 2)
+    many = [replace(ETH_HOLDING, address=to_checksum_address(f"0x{i:040x}")) for i in range(0x1001, 0x1006)]
+    for i, each in enumerate(many):
+        await world.register(id=f"w-{i}", addresses={"local-evm": each.address})
+    await world.step(dict.fromkeys(many, 1))
+    assert sorted(ask.wallet for ask in await world.top_ups()) == [f"w-{i}" for i in range(5)]
+    assert (await world.events()).count("wallet.low") == 5
+    async with world.database.begin() as conn:
+        await take_shard(conn, EVM, 0, name="other", now=world.clock.now())
+    world.chain.mine(dict.fromkeys(many, 2 * ETH))
+    with pytest.raises(Fenced):
+        await world.observe()
+    assert "wallet.recovered" not in await world.events()

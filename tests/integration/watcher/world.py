@@ -69,7 +69,7 @@ class World:
 
     async def register(self, **changes: Any) -> Registered:
         body = {"id": "w-1", "addresses": {"local-evm": ADDRESS}, "policy": "default", **changes}
-        spec = WalletSpec(**body, body=body)
+        spec = WalletSpec(**body, body={k: v for k, v in body.items() if k != "asks_paused_until"})
         async with self.database.begin() as conn:
             stamp = self.stamp()
             done = await register_wallet(conn, spec, self.tenant, self.settings, stamp)
