@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Collection
 from typing import Protocol, Self
 
-from chains.model import Balance, BlockRef, Holding, NetworkId, Receipt, Step
+from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
 
 
 class Chain(Protocol):
@@ -59,9 +59,9 @@ class Chain(Protocol):
     async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:
         """What a transaction brought to a holding, once at the closing depth; None until then, or if it failed."""
 
-    async def transaction_cost(self) -> int:
-        """What one typical transaction costs now, in base units of the native coin.
+    async def fee(self) -> Fee:
+        """What transactions cost now, as a careful wallet would set it. Raises `Unavailable`.
 
-        The configured typical gas amount times (2 x base fee + median tip), the fee a careful wallet would set
-        (EIP-1559: the base fee can grow by 1/8 a block); on Solana the signature fee plus the priority fee.
+        2 x base fee + median tip a unit of gas (EIP-1559: the base fee can grow by 1/8 a block); on Solana the
+        signature fee, and the priority fee a unit of compute.
         """

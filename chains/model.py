@@ -78,6 +78,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Fee:
+    """What transactions cost now, in the native coin, by their size: units of gas, or of compute on Solana."""
+
+    price: int
+    """Base units for `per` units of size."""
+    per: int = 1
+    fixed: int = 0
+    """Base units that each transaction costs beside."""
+
+    def cost(self, units: int) -> int:
+        """Base units of a transaction of that size, rounded up."""
+        return self.fixed - (-self.price * units // self.per)
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What one transaction brought to one holding, seen at the closing depth."""
 

@@ -29,12 +29,13 @@ from notifier.webhook import WebhookChannel
 from watcher.api.application import create_app
 from watcher.api.routing import Deps
 from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
-from watcher.clock import SystemClock, make_new_id
+from watcher.apply import CREATE_SESSION_TASK
+from watcher.clock import Stamp, SystemClock, make_new_id
 from watcher.closing import LOOK_TASK
-from watcher.decide import CREATE_SESSION_TASK, Rules
 from watcher.deliver import Deliverer
 from watcher.dispatch import Dispatcher, Onramps
 from watcher.jobs.engine import Handler, JobEngine
+from watcher.judge import Rules
 from watcher.log import Logging
 from watcher.look import Follower
 from watcher.metrics import Metrics
@@ -50,7 +51,6 @@ from watcher.store.events import DELIVER_TASK
 from watcher.store.migrate import upgrade
 from watcher.supervise import Supervisor
 from watcher.sweeps import Sweeper
-from watcher.top_ups import Stamp
 
 log = structlog.get_logger()
 
@@ -158,7 +158,7 @@ async def open_observers(
         chain = await stack.enter_async_context(make_chain(network))
         observers[network.id] = Observer(
             chain,
-            Rules(network, settings.tenants),
+            Rules(network, settings.tenants, settings.networks),
             database,
             clock=clock,
             new_id=make_new_id(clock, secrets.randbits),
@@ -181,7 +181,6 @@ def make_chain(network: Network) -> Chain:
             close_confirmations=1 if network.close_confirmations == 1 else "finalized",
             poll_seconds=network.poll_seconds,
             stale_seconds=network.stale_seconds,
-            typical_units=network.typical_gas,
         )
     if network.chain_id is None:
         raise ValueError(f"the catalogue has no chain id for {network.name}")
@@ -195,7 +194,6 @@ def make_chain(network: Network) -> Chain:
         poll_seconds=network.poll_seconds,
         stale_seconds=network.stale_seconds,
         max_head_age_seconds=network.max_head_age_seconds,
-        typical_gas=network.typical_gas,
     )
 
 

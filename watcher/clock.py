@@ -1,6 +1,7 @@
 """Time and identity, passed in: nothing else asks the machine what time it is."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -16,6 +17,14 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Aware, in UTC."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When a transaction happens, and where its ids come from."""
+
+    now: datetime
+    new_id: Callable[[str], str]
 
 
 class SystemClock:

@@ -10,16 +10,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.amounts import format_amount
 from chains.model import Balance, Holding, NetworkId, Receipt
-from watcher.decide import Rules, defer_session
+from watcher.apply import defer_session
+from watcher.asks.close import close_needs, find_lines
+from watcher.asks.follow import tell_asks_of
+from watcher.asks.model import State
+from watcher.clock import Stamp
 from watcher.jobs.defer import defer
+from watcher.judge import Rules
 from watcher.levels import find_requirement
 from watcher.model import HoldingStatus, NewEvent, Outcome, Session, TopUp, TopUpStatus
 from watcher.opening import WALLET_SCOPE
-from watcher.policy import Ask, Close, find_outcome, plan_close
+from watcher.policy import Close, Followed, find_outcome, plan_close
 from watcher.render import render_block
+from watcher.store.asks import COUNTED, find_links, find_living_needs
 from watcher.store.tables import requirement, session, top_up
 from watcher.store.top_ups import find_sessions, lock_top_up, read_session, read_top_up, update_top_up
-from watcher.top_ups import Stamp, move_top_up
+from watcher.top_ups import move_top_up
 
 LOOK_TASK = "look_at_session"
 GIVEN_UP: Final = "given_up"
@@ -42,7 +48,9 @@ class Settled:
     """At the head, base units of the native coin; levels may be counted in it."""
 
 
-async def list_asks(conn: AsyncConnection, network: NetworkId, *, now: datetime) -> list[tuple[TopUp, list[Session]]]:
+async def list_followed(
+    conn: AsyncConnection, network: NetworkId, *, now: datetime
+) -> list[tuple[TopUp, list[Session]]]:
     """Top-ups that funds may still arrive for on this network, with their sessions that Stripe says are complete."""
     here = or_(top_up.c.scope == WALLET_SCOPE, top_up.c.scope.startswith(f"{network}/", autoescape=True))
     lately = top_up.c.updated_at > now - FOLLOWED_FOR
@@ -75,7 +83,9 @@ async def close(
             events.append(landed)
         elif found.status.active and (judged := await _close_by_balance(conn, rules, found, settled, stamp)):
             events.append(judged)
-    return events
+    moved = {event.subject_id for event in events}
+    events += await tell_asks_of(conn, moved, rules.networks, stamp)
+    return events + await close_needs(conn, rules.network, rules.networks, settled.balances, stamp)
 
 
 async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, height: int) -> None:
@@ -85,7 +95,8 @@ async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, hei
     if not due or ask.status is not TopUpStatus.OPEN:
         return
     rows = await _requirements(conn, ask)
-    if any(row["status"] in (HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value) for row in rows.values()):
+    low = any(row["status"] in (HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value) for row in rows.values())
+    if low or any(x.state is State.SHORT for x in await find_links(conn, [ask.id]) if x.need.kind in COUNTED):
         await defer_session(conn, ask)
 
 
@@ -109,10 +120,11 @@ async def _close_by_balance(
 ) -> NewEvent | None:
     rows = await _requirements(conn, ask)
     amounts = _since_asked(ask, settled)
-    facts = Ask(
+    facts = Followed(
         status=ask.status,
         needed=ask.needed,
-        recovered_at=_recovery_lines(rules, rows, settled.transaction_cost),
+        to_receive=ask.to_receive,
+        recovered_at=await _recovery_lines(conn, rules, ask, rows, settled.transaction_cost),
         baselines={d.holding: d.baseline for d in ask.destinations if d.baseline is not None},
         risen=ask.risen_at is not None,
     )
@@ -165,10 +177,17 @@ async def _requirements(conn: AsyncConnection, ask: TopUp) -> dict[Holding, Mapp
     return {holding: row for holding, row in rows.items() if holding in wanted}
 
 
-def _recovery_lines(
-    rules: Rules, rows: Mapping[Holding, Mapping[str, Any]], transaction_cost: int | None
+async def _recovery_lines(
+    conn: AsyncConnection,
+    rules: Rules,
+    ask: TopUp,
+    rows: Mapping[Holding, Mapping[str, Any]],
+    transaction_cost: int | None,
 ) -> dict[Holding, int]:
-    """Where each holding counts as recovered; absent while the fee that it moves with is unknown."""
+    """Where each holding needs no more: recovered, and enough for its asks; absent where that is not known."""
     levelled = {h: row for h, row in rows.items() if not row["watch_only"]}
     found = {h: find_requirement(row, rules.policy(row), transaction_cost) for h, row in levelled.items()}
-    return {h: r.recovered_at for h, r in found.items() if r is not None}
+    links = await find_links(conn, [ask.id])
+    needs = await find_living_needs(conn, [d.holding for d in ask.destinations])
+    mine = [n for n in needs if (n.key.tenant, n.wallet) == (ask.tenant, ask.wallet)]
+    return find_lines({h: r.recovered_at for h, r in found.items() if r is not None}, mine, links)

@@ -26,8 +26,8 @@ from notifier.errors import (
 )
 from notifier.model import Destination, OnrampSession, SessionRequest
 from notifier.onramp import Onramp
-from watcher.clock import Clock
-from watcher.decide import CREATE_SESSION_TASK
+from watcher.apply import CREATE_SESSION_TASK
+from watcher.clock import Clock, Stamp
 from watcher.jobs.defer import defer
 from watcher.model import Session, SessionState, TopUp, TopUpStatus
 from watcher.render import render_time
@@ -35,7 +35,7 @@ from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.tables import onramp_pause, wallet
 from watcher.store.top_ups import find_sessions, insert_session, lock_top_up, update_session, update_top_up
-from watcher.top_ups import Stamp, move_top_up, note_step
+from watcher.top_ups import move_top_up, note_step
 
 log = structlog.get_logger()
 

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.errors import OnrampError
 from notifier.model import OnrampSession, SessionStatus
-from watcher.clock import Clock
+from watcher.asks.follow import tell_asks_of
+from watcher.clock import Clock, Stamp
 from watcher.dispatch import Onramps
 from watcher.model import NewEvent, Outcome, Session, SessionState, TopUp, TopUpStatus
 from watcher.store.database import Database
@@ -22,7 +23,7 @@ from watcher.store.top_ups import (
     update_session,
 )
 from watcher.store.wallets import tell_nudge
-from watcher.top_ups import Stamp, may_become, move_top_up
+from watcher.top_ups import may_become, move_top_up
 
 log = structlog.get_logger()
 
@@ -107,6 +108,8 @@ class Follower:
             }
             await update_session(conn, top_up.id, attempt.attempt, values)
             events = await self._move(conn, top_up, status, stamp)
+            if events:
+                events += await tell_asks_of(conn, [top_up.id], self._onramps.settings.networks, stamp)
             if status.paid:
                 await nudge(conn, top_up)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
@@ -135,8 +138,9 @@ class Follower:
             if top_up is None or any(s.state is not SessionState.NONE for s in sessions):
                 return
             if top_up.status is TopUpStatus.OPEN and top_up.risen_at is not None:
-                event = await _retract(conn, top_up, stamp)
-                await record_events(conn, [event], now=stamp.now, new_id=self._new_id)
+                events = [await _retract(conn, top_up, stamp)]
+                events += await tell_asks_of(conn, [top_up.id], self._onramps.settings.networks, stamp)
+                await record_events(conn, events, now=stamp.now, new_id=self._new_id)
 
     def _next_look(self, attempt: Session, status: SessionStatus, top_up: TopUp, now: datetime) -> datetime | None:
         if status.terminal or now - attempt.created_at > FOLLOWED_FOR:

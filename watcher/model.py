@@ -96,9 +96,12 @@ class Bill:
     balance: int
     in_flight: int
     missing: int
-    asked: int
+    asked: int | None
+    """None: the person chooses."""
     adjusted: str | None = None
     """`raised_to_minimum`, `lowered_to_maximum`, or None."""
+    to_receive: int | None = None
+    """What must arrive on top of the balance, where the balance alone does not say that it has landed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,17 @@ class OpenTopUp:
     id: str
     status: TopUpStatus
     asked: int | None
-    """Base units; None for a new wallet's first funding."""
+    """Base units; None where the person chooses."""
+    whole_wallet: bool = False
+    """A new wallet's first funding, which reaches many holdings."""
+    late: bool = False
+    """Paid after it had ended."""
+    for_funding: bool = True
+    """Whether the wallet's own levels are among what it is for."""
+    awaited: frozenset[Any] = frozenset()
+    """Keys of the needs that it is for."""
+    ended: bool = False
+    """Some ask that it was for is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watcher.decide import Rules
+from watcher.clock import Stamp
+from watcher.judge import Rules
 from watcher.model import NewEvent
 from watcher.render import render_time
 from watcher.store.tables import network_status, wallet_address
-from watcher.top_ups import Stamp
 
 
 async def mark_fresh(conn: AsyncConnection, rules: Rules, stamp: Stamp) -> list[NewEvent]:

@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
-from chains.model import Balance, Holding, Receipt, Step
-from watcher.clock import Clock
-from watcher.closing import Settled, close, list_asks
-from watcher.decide import Rules, decide
+from chains.model import Balance, Fee, Holding, Receipt, Step
+from watcher.clock import Clock, Stamp
+from watcher.closing import Settled, close, list_followed
+from watcher.decide import decide
+from watcher.judge import Rules
 from watcher.metrics import Metrics
 from watcher.model import NewEvent, Session, TopUp
 from watcher.networks import mark_fresh, mark_stale
+from watcher.store.asks import list_unclosed
 from watcher.store.blocks import (
     Owner,
     find_cursor,
@@ -33,7 +35,6 @@ from watcher.store.blocks import (
 )
 from watcher.store.database import Database
 from watcher.store.events import record_events
-from watcher.top_ups import Stamp
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ class Observer:
         self._watched: set[Holding] = set()
         self._refreshing = asyncio.Lock()
         self._checked_at: datetime | None = None
-        self._fee: int | None = None
+        self._fee: Fee | None = None
 
     async def run(self) -> None:
         """Follow the chain for ever. Raises `Fenced` when another process has taken the network over."""
@@ -134,14 +135,18 @@ class Observer:
         network = self._rules.network
         async with self._database.begin() as conn:
             attended = await list_attended(conn, network.id)
-            asks = await list_asks(conn, network.id, now=self._clock.now())
+            asks = await list_followed(conn, network.id, now=self._clock.now())
+            needed = await list_unclosed(conn, network.id)
             depends_on_fee = await moves_with_fee(conn, network.id)
-        fee = await self._chain.transaction_cost() if depends_on_fee else None
+        fee = await self._chain.fee() if depends_on_fee else None
         moved = await self._list_by_fee() if self._fee_moved(fee) else set()
         wanted = sorted((step.dirty | attended | moved) & self._watched)
         balances = await self._chain.balances(wanted, step.block) if wanted else ()
-        settled = replace(await self._read_settled(asks), transaction_cost=fee)
-        await self._record(step, owner, balances, settled, [a for a, _ in asks], fee=fee)
+        settled = await self._read_settled(asks, {holding for _, _, holding in needed})
+        if fee is not None:
+            settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
+        beside = {(a.tenant, a.wallet) for a, _ in asks} | {(tenant, wallet) for tenant, wallet, _ in needed}
+        await self._record(step, owner, balances, settled, [a.id for a, _ in asks], beside=beside, fee=fee)
         if self._fee_moved(fee):
             self._fee = fee
         self._metrics.head.labels(network.name).set(step.block.number)
@@ -154,9 +159,10 @@ class Observer:
         owner: Owner,
         balances: Sequence[Balance],
         settled: Settled,
-        asks: Sequence[TopUp],
+        asks: Sequence[str],
         *,
-        fee: int | None,
+        beside: Collection[tuple[str, str]],
+        fee: Fee | None,
     ) -> None:
         stamp = Stamp(self._clock.now(), self._new_id)
         first = max(0, len(balances) - 1) // MOST_AT_ONCE * MOST_AT_ONCE
@@ -164,16 +170,14 @@ class Observer:
             await self._record_part(step, owner, balances[i : i + MOST_AT_ONCE], fee=fee)
         balances = balances[first:]
         async with self._database.begin() as conn:
-            beside = {(ask.tenant, ask.wallet) for ask in asks}
             events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
-            ids = [ask.id for ask in asks]
-            events += await close(conn, self._rules, ids, settled, height=step.block.number, stamp=stamp)
+            events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
             events += await mark_fresh(conn, self._rules, stamp)
             await move_cursor(conn, owner, step.block, now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
 
-    async def _record_part(self, step: Step, owner: Owner, balances: Sequence[Balance], *, fee: int | None) -> None:
+    async def _record_part(self, step: Step, owner: Owner, balances: Sequence[Balance], *, fee: Fee | None) -> None:
         """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
         stamp = Stamp(self._clock.now(), self._new_id)
         async with self._database.begin() as conn:
@@ -189,10 +193,10 @@ class Observer:
         balances: Sequence[Balance],
         *,
         beside: Collection[tuple[str, str]],
-        fee: int | None,
+        fee: Fee | None,
         stamp: Stamp,
     ) -> list[NewEvent]:
-        events = await decide(conn, self._rules, balances, beside=beside, transaction_cost=fee, stamp=stamp)
+        events = await decide(conn, self._rules, balances, beside=beside, fee=fee, stamp=stamp)
         await save_balances(conn, balances, now=stamp.now)
         addresses = {b.holding.address for b in balances}
         await note_watched_since(conn, self._rules.network.id, addresses, step.block)
@@ -204,9 +208,12 @@ class Observer:
                 event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
             )
 
-    async def _read_settled(self, asks: Sequence[tuple[TopUp, Sequence[Session]]]) -> Settled:
+    async def _read_settled(
+        self, asks: Sequence[tuple[TopUp, Sequence[Session]]], needed: Collection[Holding]
+    ) -> Settled:
         """Balances and Stripe's transactions at the closing depth; what can't be read closes nothing this time."""
         mine = {d.holding for ask, _ in asks for d in ask.destinations if d.holding.network == self._chain.network}
+        mine |= set(needed)
         if not mine:
             return Settled()
         try:
@@ -235,10 +242,12 @@ class Observer:
         async with self._database.begin() as conn:
             return await list_by_fee(conn, self._rules.network.id)
 
-    def _fee_moved(self, fee: int | None) -> bool:
+    def _fee_moved(self, fee: Fee | None) -> bool:
         if fee is None:
             return False
-        return self._fee is None or abs(fee - self._fee) * 100 > self._fee * FEE_MOVED_PERCENT
+        size = self._rules.network.typical_gas
+        before = None if self._fee is None else self._fee.cost(size)
+        return before is None or abs(fee.cost(size) - before) * 100 > before * FEE_MOVED_PERCENT
 
     async def _tell_stale(self, error: ChainError) -> None:
         reason = "wrong_network" if isinstance(error, WrongNetwork) else "unreachable"

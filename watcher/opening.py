@@ -1,15 +1,15 @@
 """A decision to ask, made into a top-up. Pure but for the ids and the clock that it is handed."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from chains.amounts import format_amount
 from chains.model import BlockRef, Holding
 from config.model import Network, NetworkAsset, Policy, Tenant
-from watcher.model import Bill, Destination, Requirement, TopUp, TopUpStatus
+from watcher.clock import Stamp
+from watcher.model import Bill, Destination, TopUp, TopUpStatus
 from watcher.render import render_bill, render_block, render_time
-from watcher.top_ups import Stamp
+from watcher.store.places import Place
 from watcher.wallet_plan import WalletSpec
 
 WALLET_SCOPE = "wallet"
@@ -28,38 +28,34 @@ def make_destination(
     return Destination(network.name, asset.asset.symbol, asset.asset.decimals, holding, baseline, since)
 
 
-def open_for_low(
+def open_for_holding(
     bill: Bill,
-    requirement: Requirement,
-    row: Mapping[str, Any],
+    place: Place,
+    destination: Destination,
     *,
     tenant: Tenant,
-    policy: Policy,
     network: Network,
+    reason: Mapping[str, Any],
+    notify: bool,
     group: str,
+    expires_at: datetime,
     stamp: Stamp,
 ) -> TopUp:
-    """The ask for a holding that has fallen below its trigger; `row` is its requirement with its wallet's words."""
-    reason = {
-        "code": "below_trigger",
-        "trigger": format_amount(requirement.trigger, bill.asset.asset.decimals),
-        "policy": row["policy"],
-        "policy_version": row["policy_version"],
-    }
+    """The ask for one holding, for its levels and all who need something there."""
+    by_balance = bill.to_receive is None and bill.asked is not None
     return TopUp(
-        **_begin(tenant, policy, stamp, proof=render_block(bill.at)),
-        wallet=requirement.wallet,
-        scope=holding_scope(requirement.holding),
+        **_begin(tenant, stamp, expires_at=expires_at, proof=render_block(bill.at)),
+        wallet=place.wallet,
+        scope=holding_scope(place.holding),
         group=group,
-        destinations=(
-            make_destination(network, bill.asset, requirement.holding, baseline=bill.balance, since=bill.at.number),
-        ),
+        destinations=(destination,),
         asked=bill.asked,
-        needed=bill.needed,
+        needed=bill.needed if by_balance else None,
+        to_receive=bill.to_receive,
         bill=render_bill([bill], network, method="balance"),
         reason=reason,
-        link_mode=row["link_mode"],
-        notify=row["notify"],
+        link_mode=place.words["link_mode"],
+        notify=notify,
         decided=bill.at,
         session_due_height=bill.at.number + network.open_confirmations - 1,
     )
@@ -69,10 +65,10 @@ def open_for_new_wallet(
     spec: WalletSpec, destinations: tuple[Destination, ...], *, tenant: Tenant, policy: Policy, stamp: Stamp
 ) -> TopUp:
     """The one ask for a whole new wallet: several destinations, no amount; any rise answers it."""
-    begun = _begin(tenant, policy, stamp, proof={"policy": policy.name})
     lives_from = max(stamp.now, spec.asks_paused_until or stamp.now)
+    expires_at = lives_from + timedelta(seconds=policy.expires_seconds)
     return TopUp(
-        **{**begun, "expires_at": lives_from + timedelta(seconds=policy.expires_seconds)},
+        **_begin(tenant, stamp, expires_at=expires_at, proof={"policy": policy.name}),
         wallet=spec.id,
         scope=WALLET_SCOPE,
         group=stamp.new_id("grp"),
@@ -85,7 +81,7 @@ def open_for_new_wallet(
     )
 
 
-def _begin(tenant: Tenant, policy: Policy, stamp: Stamp, *, proof: Mapping[str, Any]) -> dict[str, Any]:
+def _begin(tenant: Tenant, stamp: Stamp, *, expires_at: datetime, proof: Mapping[str, Any]) -> dict[str, Any]:
     """What every ask begins with."""
     return {
         "id": stamp.new_id("tu"),
@@ -93,7 +89,7 @@ def _begin(tenant: Tenant, policy: Policy, stamp: Stamp, *, proof: Mapping[str, 
         "livemode": tenant.livemode,
         "status": TopUpStatus.OPEN,
         "version": 1,
-        "expires_at": stamp.now + timedelta(seconds=policy.expires_seconds),
+        "expires_at": expires_at,
         "timeline": ({"step": "decided", "at": render_time(stamp.now), "proof": dict(proof)},),
         "created_at": stamp.now,
         "updated_at": stamp.now,

@@ -56,6 +56,8 @@ class Change:
     why: Why
     open: Bill | None = None
     """The ask to open."""
+    wanted: Bill | None = None
+    """What the levels would ask for, though an open ask stands already; `open` itself where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,7 @@ def make_bill(position: Position, shortfall: Shortfall, asset: NetworkAsset) -> 
     requirement = shortfall.requirement
     in_flight = _in_flight(position)
     missing = max(0, shortfall.missing - in_flight)
-    precision = asset.onramp.decimals if asset.onramp else asset.asset.decimals
-    asked, adjusted = round_up(missing, asset.asset.decimals, to=precision), None
-    if asked < asset.minimum:
-        asked, adjusted = round_up(asset.minimum, asset.asset.decimals, to=precision), "raised_to_minimum"
-    elif asset.maximum is not None and asked > asset.maximum:
-        asked, adjusted = asset.maximum, "lowered_to_maximum"
+    asked, adjusted = fit_amount(missing, asset)
     lines = [BillLine("target", requirement.target)]
     if requirement.buffer:
         lines.append(BillLine("buffer", requirement.buffer))
@@ -130,6 +127,17 @@ def make_bill(position: Position, shortfall: Shortfall, asset: NetworkAsset) -> 
     )
 
 
+def fit_amount(missing: int, asset: NetworkAsset) -> tuple[int, str | None]:
+    """What can be asked for: rounded up to Stripe's precision, within the asset's limits; and what was adjusted."""
+    precision = asset.onramp.decimals if asset.onramp else asset.asset.decimals
+    asked = round_up(missing, asset.asset.decimals, to=precision)
+    if asked < asset.minimum:
+        return round_up(asset.minimum, asset.asset.decimals, to=precision), "raised_to_minimum"
+    if asset.maximum is not None and asked > asset.maximum:
+        return asset.maximum, "lowered_to_maximum"
+    return asked, None
+
+
 def plan_change(position: Position, terms: Terms, *, now: datetime) -> Change:
     """How a position stands at the head, and whether to ask. At most one open ask per holding, whatever comes."""
     requirement = position.requirement
@@ -144,12 +152,14 @@ def plan_change(position: Position, terms: Terms, *, now: datetime) -> Change:
     if shortfall is None:
         return change
     silence = _reason_to_stay_silent(position, terms, now=now)
+    bill = make_bill(position, shortfall, terms.asset)
+    if silence is Why.ASKED_ALREADY:
+        return replace(change, why=silence, wanted=bill)
     if silence is not None:
         return replace(change, why=silence)
-    bill = make_bill(position, shortfall, terms.asset)
     if bill.balance + bill.in_flight >= requirement.trigger:
         return replace(change, why=Why.COVERED_IN_FLIGHT)
-    return replace(change, why=Why.OPENED, open=bill)
+    return replace(change, why=Why.OPENED, open=bill, wanted=bill)
 
 
 def _reason_to_stay_silent(position: Position, terms: Terms, *, now: datetime) -> Why | None:
@@ -184,20 +194,22 @@ class Close(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Followed:
     """What `plan_close` has to know of an active top-up."""
 
     status: TopUpStatus
     needed: int | None
-    """balance_at_least, base units; None where any rise will do."""
+    """balance_at_least, base units; None where it is not the balance that tells."""
     recovered_at: Mapping[Holding, int]
     """Where each holding counts as recovered, base units."""
     baselines: Mapping[Holding, int]
     """Each destination's balance when the ask was decided; a holding not read since is absent."""
     risen: bool
+    to_receive: int | None = None
+    """received_at_least, base units; None where any rise will do, or the balance tells."""
 
 
-def plan_close(ask: Ask, settled: Mapping[Holding, int]) -> Close:
+def plan_close(ask: Followed, settled: Mapping[Holding, int]) -> Close:
     """Judge an active ask by balances at the closing depth. A holding that is absent from `settled` is unknown.
 
     A paid ask lands when its need is met; an unpaid one is only suspected of being needless: whether money is under
@@ -211,25 +223,27 @@ def plan_close(ask: Ask, settled: Mapping[Holding, int]) -> Close:
     return Close.RISEN if gone else Close.FALLEN
 
 
-def _met(ask: Ask, settled: Mapping[Holding, int]) -> bool:
+def _met(ask: Followed, settled: Mapping[Holding, int]) -> bool:
     if ask.needed is None:
-        return _rose(ask, settled)
+        return _rose(ask, settled, by=ask.to_receive or 1)
     return any(amount >= ask.needed for holding, amount in settled.items() if holding in ask.baselines)
 
 
-def _gone(ask: Ask, settled: Mapping[Holding, int]) -> bool | None:
+def _gone(ask: Followed, settled: Mapping[Holding, int]) -> bool | None:
     """Whether an unpaid ask has lost its reason; None when the balances that would tell are not known."""
     known = [holding for holding in ask.baselines if holding in settled]
     if not known:
         return None
+    if ask.to_receive is not None:
+        return False  # a purchase is not needless because there is money already
     if ask.needed is None:
-        rose = _rose(ask, settled)
+        rose = _rose(ask, settled, by=1)
         return rose if rose or len(known) == len(ask.baselines) else None
     return all(settled[holding] >= ask.recovered_at.get(holding, ask.needed) for holding in known)
 
 
-def _rose(ask: Ask, settled: Mapping[Holding, int]) -> bool:
-    return any(settled[h] > baseline for h, baseline in ask.baselines.items() if h in settled)
+def _rose(ask: Followed, settled: Mapping[Holding, int], *, by: int) -> bool:
+    return any(settled[h] >= baseline + by for h, baseline in ask.baselines.items() if h in settled)
 
 
 def find_outcome(asked: int | None, received: Sequence[int]) -> str:

@@ -5,13 +5,13 @@ from sqlalchemy import and_, exists, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.model import Settings, Tenant
+from watcher.clock import Stamp
 from watcher.model import NewEvent, TopUpStatus
 from watcher.registration import withdraw
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.tables import requirement, wallet
 from watcher.store.wallets import claim_wallet, save_addresses, save_requirements
-from watcher.top_ups import Stamp
 from watcher.wallet_plan import Refused, WalletSpec, list_requirements, plan_registration
 
 log = structlog.get_logger()

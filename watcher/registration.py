@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chains.model import Holding
 from config.errors import FieldError
 from config.model import Network, NetworkAsset, Settings, Tenant
-from watcher.decide import defer_session
+from watcher.apply import defer_session
+from watcher.clock import Stamp
 from watcher.model import NeedKind, NewEvent, TopUpStatus
 from watcher.opening import make_destination, open_for_new_wallet
 from watcher.store.tables import wallet
-from watcher.store.top_ups import find_active, insert_top_up
+from watcher.store.top_ups import find_active, insert_top_up, link_funding
 from watcher.store.wallets import (
     claim_wallet,
     find_addresses,
@@ -26,7 +27,7 @@ from watcher.store.wallets import (
     tell_nudge,
     tell_watching,
 )
-from watcher.top_ups import Stamp, make_event, move_top_up
+from watcher.top_ups import make_event, move_top_up
 from watcher.wallet_plan import Plan, WalletSpec, list_requirements, list_sold, plan_registration
 
 IP_KEPT: Final = timedelta(hours=24)
@@ -150,7 +151,8 @@ async def _ask_for_new_wallet(
     if not destinations or spec.initial == "wait_for_drop":
         return []
     top_up = open_for_new_wallet(spec, destinations, tenant=tenant, policy=plan.policy, stamp=stamp)
-    await insert_top_up(conn, top_up, NeedKind.NEW_WALLET, spec.id)
+    await insert_top_up(conn, top_up)
+    await link_funding(conn, top_up, NeedKind.NEW_WALLET)
     await defer_session(conn, top_up)
     return [await make_event(conn, top_up, "opened", stamp.new_id("evt"))]
 

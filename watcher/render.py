@@ -25,10 +25,11 @@ def render_block(at: BlockRef) -> JSON:
 
 def render_bill(bills: Sequence[Bill], network: Network, *, method: str) -> JSON:
     """The bill of one ask; stored with it as it was decided, so that it never changes afterwards."""
-    return {"exact": True, "method": method, "assets": [_render_asset(bill, network) for bill in bills]}
+    return {"exact": True, "method": method, "assets": [render_asset_bill(bill, network) for bill in bills]}
 
 
-def _render_asset(bill: Bill, network: Network) -> JSON:
+def render_asset_bill(bill: Bill, network: Network) -> JSON:
+    """One asset's part of a bill."""
     asset = bill.asset.asset
 
     def amount(units: int) -> str:
@@ -44,11 +45,16 @@ def _render_asset(bill: Bill, network: Network) -> JSON:
         "balance": amount(bill.balance),
         "in_flight": amount(bill.in_flight),
         "missing": amount(bill.missing),
-        "asked": amount(bill.asked),
+        "asked": None if bill.asked is None else amount(bill.asked),
     }
     if bill.adjusted is not None:
         entry["adjusted"] = {"code": bill.adjusted}
-    entry["landed_when"] = {"balance_at_least": amount(bill.needed)}
+    if bill.to_receive is not None:
+        entry["landed_when"] = {"received_at_least": amount(bill.to_receive)}
+    elif bill.asked is None:
+        entry["landed_when"] = {"any_rise": True}
+    else:
+        entry["landed_when"] = {"balance_at_least": amount(bill.needed)}
     return entry
 
 

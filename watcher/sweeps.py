@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, delete, select, update
 
-from watcher.clock import Clock
+from watcher.clock import Clock, Stamp
 from watcher.closing import LOOK_TASK
 from watcher.jobs.defer import defer
 from watcher.look import nudge
@@ -16,7 +16,7 @@ from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.tables import delivery, event, idempotency, inbox, session, sweep_run, top_up, wallet
 from watcher.store.top_ups import lock_top_up, read_top_up
-from watcher.top_ups import Stamp, move_top_up, note_step
+from watcher.top_ups import move_top_up, note_step
 
 BATCH: Final = 500
 """Most rows that one run of a sweep takes up; the next run takes the rest."""

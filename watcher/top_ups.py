@@ -1,13 +1,14 @@
 """The moves of a top-up's life, each with its timeline step and its event, inside the caller's transaction."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watcher.asks.settle import settle_asks
+from watcher.clock import Stamp
 from watcher.model import HoldingStatus, NewEvent, Outcome, TopUp, TopUpStatus
 from watcher.render import render_time, render_top_up
 from watcher.store.tables import requirement
@@ -41,14 +42,6 @@ def may_become(before: TopUpStatus, after: TopUpStatus) -> bool:
     return after in _NEXT[before]
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """When a transaction happens, and where its ids come from."""
-
-    now: datetime
-    new_id: Callable[[str], str]
-
-
 async def move_top_up(
     conn: AsyncConnection,
     top_up: TopUp,
@@ -71,6 +64,7 @@ async def move_top_up(
     )
     if status in NeedState:
         await settle_needs(conn, top_up.id, NeedState[status], now=stamp.now)
+    await settle_asks(conn, moved, stamp)
     if starts_cooldown(status, moved.outcome):
         await _start_cooldown(conn, moved, stamp.now)
     return moved, event

@@ -13,7 +13,7 @@ from chains.ethereum.follower import Follower
 from chains.ethereum.heads import HeadFeed
 from chains.ethereum.reader import BalanceReader
 from chains.ethereum.registry import Registry
-from chains.model import NATIVE, Asset, Balance, BlockRef, Holding, NetworkId, Receipt, Step
+from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
 
@@ -36,7 +36,6 @@ class EthereumChain:
         poll_seconds: float = 2.0,
         stale_seconds: float = 60.0,
         max_head_age_seconds: float | None = None,
-        typical_gas: int = 65_000,
         slice_size: int = 200,
         trace: bool = True,
         sweep_on: Mapping[str, Collection[str]] | None = None,
@@ -49,14 +48,13 @@ class EthereumChain:
 
         `poll_seconds` is the floor below the websocket's alarm; `stale_seconds` the patience without a readable
         head; `max_head_age_seconds` refuses a head older than that (None for local networks, which may rest);
-        `typical_gas` is the gas of one typical transaction; `slice_size` how many addresses each block's rotating
+        `slice_size` is how many addresses each block's rotating
         slice has; `trace` whether to use `debug_traceBlockByHash` where a node has it; `sweep_on` names, by token,
         topics of events that move every holder's balance. `reread_contracts` is for a test (see `Detector`).
         """
         identity = Identity("eth_chainId", lambda answer: quantity(answer) == chain_id)
         self._network = network
         self._close_at = close_confirmations
-        self._typical_gas = typical_gas
         self._rpc = RpcClient(
             http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
         )
@@ -157,9 +155,9 @@ class EthereumChain:
             raise Unavailable("a malformed receipt") from error
         return Receipt(transaction, holding, amount, BlockRef(number, receipt["blockHash"])) if amount > 0 else None
 
-    async def transaction_cost(self) -> int:
-        """Wei of one typical transaction at the fee a careful wallet sets."""
-        return self._typical_gas * await fees.price_of_gas(self._rpc)
+    async def fee(self) -> Fee:
+        """See `Chain.fee`."""
+        return Fee(await fees.price_of_gas(self._rpc))
 
     async def _settled(self) -> Header:
         if not isinstance(self._close_at, int):

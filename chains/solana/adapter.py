@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Literal, Self
 
 from chains.errors import Unavailable
-from chains.model import NATIVE, Asset, Balance, BlockRef, Holding, NetworkId, Receipt, Step
+from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
 from chains.rpc import Identity, RpcClient
 from chains.solana import fees, receipts
 from chains.solana.accounts import Account, lamports_of, tokens_of
@@ -34,7 +34,6 @@ class SolanaChain:
         poll_seconds: float = 2.0,
         stale_seconds: float = 60.0,
         tick_seconds: float = 2.0,
-        typical_units: int = 50_000,
         priority_fee: int | None = None,
         slice_size: int = 200,
         subscriptions_per_connection: int = 5_000,
@@ -49,14 +48,13 @@ class SolanaChain:
         `genesis_hash` is what endpoints must give; None, for a local validator, believes any. `poll_seconds` is the
         time between two looks that nothing woke; `tick_seconds` the longest time without a step while slots pass,
         and the pace of the rotating slice of `slice_size` holdings; `stale_seconds` the patience with endpoints that
-        can't be read, or whose slot stands. `typical_units` are the compute units of one typical transaction, and
-        `priority_fee` micro-lamports a unit, None to ask the node. A websocket must answer each request within
-        `ack_seconds` and tell a slot every `silence_seconds`. `resync` is for a test (see `AccountFeed`).
+        can't be read, or whose slot stands. `priority_fee`: micro-lamports a unit, None to ask the node. A websocket
+        must answer each request within `ack_seconds` and tell a slot every `silence_seconds`. `resync` is for a test
+        (see `AccountFeed`).
         """
         identity = Identity("getGenesisHash", lambda answer: isinstance(answer, str) and genesis_hash in (None, answer))
         self._network = network
         self._close_at: Commitment = "confirmed" if close_confirmations == 1 else "finalized"
-        self._typical_units = typical_units
         self._priority_fee = priority_fee
         self._rpc = RpcClient(
             http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
@@ -140,10 +138,10 @@ class SolanaChain:
             raise Unavailable("a malformed transaction") from error
         return Receipt(transaction, holding, amount, at) if amount > 0 else None
 
-    async def transaction_cost(self) -> int:
-        """Lamports of one typical transaction: one signature and the priority fee."""
+    async def fee(self) -> Fee:
+        """See `Chain.fee`."""
         price = self._priority_fee if self._priority_fee is not None else await fees.recent_price(self._rpc)
-        return fees.cost(self._typical_units, price)
+        return fees.make_fee(price)
 
     async def _read(self, holdings: Collection[Holding], commitment: Commitment, min_slot: int) -> tuple[Balance, ...]:
         await self._learn(holdings)

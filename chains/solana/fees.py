@@ -3,6 +3,7 @@
 from typing import Final
 
 from chains.errors import Unavailable
+from chains.model import Fee
 from chains.rpc import RpcClient
 
 SIGNATURE_FEE: Final = 5_000
@@ -11,9 +12,9 @@ _MICRO: Final = 10**6
 """Micro-lamports in a lamport: priority is priced in micro-lamports a compute unit."""
 
 
-def cost(units: int, price: int) -> int:
-    """Lamports of a transaction with one signature, rounded up as the runtime does."""
-    return SIGNATURE_FEE - (-price * units // _MICRO)
+def make_fee(price: int) -> Fee:
+    """Of transactions with one signature, at `price` micro-lamports a compute unit."""
+    return Fee(price, per=_MICRO, fixed=SIGNATURE_FEE)
 
 
 async def recent_price(rpc: RpcClient) -> int:

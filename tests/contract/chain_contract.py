@@ -175,4 +175,4 @@ class ChainContract:
 
     async def test_costs_something(self, bench: Bench) -> None:
         """A typical transaction costs a positive number of base units."""
-        assert await bench.chain.transaction_cost() > 0
+        assert (await bench.chain.fee()).cost(65_000) > 0

@@ -5,15 +5,15 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Self
 
 from chains.errors import BlockGone, ChainError
-from chains.model import Balance, BlockRef, Holding, NetworkId, Receipt, Step
+from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
 
 
 class FakeChain:
     """Blocks are added by `mine`; a balance is what the last `mine` that named the holding said, zero before."""
 
-    def __init__(self, network: NetworkId, *, cost: int = 21_000, depth: int = 1) -> None:
+    def __init__(self, network: NetworkId, *, price: int = 1, depth: int = 1) -> None:
         self.network = network
-        self.cost = cost
+        self.price = price
         self.depth = depth
         self.error: ChainError | None = None
         self.receipts: dict[tuple[str, Holding], int] = {}
@@ -105,9 +105,9 @@ class FakeChain:
         amount = self.receipts.get((transaction, holding))
         return None if amount is None else Receipt(transaction, holding, amount, self.blocks[-1][0])
 
-    async def transaction_cost(self) -> int:
+    async def fee(self) -> Fee:
         self._raise()
-        return self.cost
+        return Fee(self.price)
 
     def _raise(self) -> None:
         if self.error is not None:

@@ -14,10 +14,9 @@ from config.model import Settings, Tenant
 from watcher.api.auth import Caller, find_caller
 from watcher.api.problems import Problem, invalid
 from watcher.api.strict_json import JsonNumber, read_json
-from watcher.clock import Clock
+from watcher.clock import Clock, Stamp
 from watcher.metrics import Metrics
 from watcher.store.database import Database
-from watcher.top_ups import Stamp
 
 MOST_KEY_CHARACTERS: Final = 255
 ID_PATTERN: Final = r"^[A-Za-z0-9._:\-]{1,64}$"

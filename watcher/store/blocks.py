@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, func, insert, or_, select, union, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Balance, BlockRef, Holding, NetworkId
 from watcher.model import HoldingStatus
-from watcher.store.tables import app_user, cursor, decision, holding, requirement, top_up, wallet, wallet_address
+from watcher.store.asks import unclosed
+from watcher.store.tables import cursor, decision, holding, need, requirement, top_up, wallet, wallet_address
 
 CHUNK = 5_000
 """Keys in one statement: PostgreSQL takes 65,535 parameters."""
@@ -87,24 +88,22 @@ async def save_balances(conn: AsyncConnection, balances: Sequence[Balance], *, n
 
 
 async def list_watched(conn: AsyncConnection, network: NetworkId) -> list[Holding]:
-    """Every holding of a network that some wallet wants watched."""
-    query = (
-        select(requirement.c.network, requirement.c.asset, requirement.c.address)
-        .where(requirement.c.network == network)
-        .distinct()
-    )
-    return [Holding(NetworkId(n), asset, address) for n, asset, address in await conn.execute(query)]
+    """Every holding of a network that some wallet wants watched, or that something is needed in."""
+    required = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network)
+    needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
+    return [Holding(network, asset, address) for asset, address in await conn.execute(union(required, needed))]
 
 
 async def list_attended(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
-    """Holdings to read at each block whether or not it touched them: low ones, unread ones, those being asked for."""
+    """Holdings to read at each block whether or not it touched them: low, unread, asked for, or needed."""
     attended = or_(
         requirement.c.status.in_([HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value]),
         and_(requirement.c.status == HoldingStatus.UNKNOWN.value, requirement.c.watch_only.is_(False)),
         _asked_for(),
     )
     query = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network, attended)
-    return {Holding(network, asset, address) for asset, address in await conn.execute(query)}
+    needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
+    return {Holding(network, asset, address) for asset, address in await conn.execute(union(query, needed))}
 
 
 def _asked_for() -> Any:
@@ -117,9 +116,10 @@ def _asked_for() -> Any:
 
 
 async def moves_with_fee(conn: AsyncConnection, network: NetworkId) -> bool:
-    """Whether some level on this network is counted in transactions."""
-    query = select(requirement.c.asset).where(requirement.c.network == network, requirement.c.by_fee).limit(1)
-    return (await conn.execute(query)).first() is not None
+    """Whether some level on this network is counted in transactions, or some need leaves room for gas."""
+    levels = select(requirement.c.asset).where(requirement.c.network == network, requirement.c.by_fee).limit(1)
+    gas = select(need.c.asset).where(need.c.network == network, unclosed(), need.c.gas_limit.is_not(None)).limit(1)
+    return (await conn.execute(levels)).first() is not None or (await conn.execute(gas)).first() is not None
 
 
 async def list_by_fee(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
@@ -128,57 +128,6 @@ async def list_by_fee(conn: AsyncConnection, network: NetworkId) -> set[Holding]
         requirement.c.network == network, requirement.c.by_fee
     )
     return {Holding(network, asset, address) for asset, address in await conn.execute(query)}
-
-
-async def lock_requirements(
-    conn: AsyncConnection, holdings: Collection[Holding], *, beside: Collection[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """Requirements on these holdings with what their wallets say.
-
-    Those wallets, and the (tenant, wallet) pairs `beside` that the transaction will need as well, are locked in one
-    go and in the order of their ids: two networks' transactions can't wait for each other.
-    """
-    rows: list[dict[str, Any]] = []
-    keys = sorted(holdings)
-    pairs = set(beside)
-    for i in range(0, len(keys), CHUNK):
-        part = [(h.network, h.asset, h.address) for h in keys[i : i + CHUNK]]
-        found = await conn.execute(select(requirement.c.tenant, requirement.c.wallet).where(_on(part)).distinct())
-        pairs.update((tenant, wallet_id) for tenant, wallet_id in found)
-    await _lock_wallets(conn, sorted(pairs))
-    for i in range(0, len(keys), CHUNK):
-        part = [(h.network, h.asset, h.address) for h in keys[i : i + CHUNK]]
-        rows += [dict(row) for row in (await conn.execute(_with_wallets(part))).mappings()]
-    return rows
-
-
-async def _lock_wallets(conn: AsyncConnection, pairs: Sequence[tuple[str, str]]) -> None:
-    for i in range(0, len(pairs), CHUNK):
-        query = select(wallet.c.id).where(tuple_(wallet.c.tenant, wallet.c.id).in_(pairs[i : i + CHUNK]))
-        await conn.execute(query.order_by(wallet.c.tenant, wallet.c.id).with_for_update())
-
-
-def _on(part: Sequence[tuple[str, str, str]]) -> Any:
-    return tuple_(requirement.c.network, requirement.c.asset, requirement.c.address).in_(part)
-
-
-def _with_wallets(part: Sequence[tuple[str, str, str]]) -> Select[Any]:
-    owner = and_(wallet.c.tenant == requirement.c.tenant, wallet.c.id == requirement.c.wallet)
-    person = and_(app_user.c.tenant == wallet.c.tenant, app_user.c.id == wallet.c.user_id)
-    return (
-        select(
-            requirement,
-            wallet.c.version.label("wallet_version"),
-            wallet.c.asks_paused_until,
-            wallet.c.link_mode,
-            wallet.c.notify,
-            app_user.c.country,
-        )
-        .join(wallet, owner)
-        .outerjoin(app_user, person)
-        .where(_on(part), wallet.c.deleted_at.is_(None))
-        .order_by(requirement.c.tenant, requirement.c.wallet, requirement.c.network, requirement.c.asset)
-    )
 
 
 async def write_requirement(conn: AsyncConnection, row: Mapping[str, Any], values: Mapping[str, Any]) -> None:

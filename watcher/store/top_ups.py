@@ -47,18 +47,22 @@ async def find_active(conn: AsyncConnection, wallets: Sequence[tuple[str, str]])
     return sorted(found, key=lambda t: (t.created_at, t.id))
 
 
-async def insert_top_up(conn: AsyncConnection, new: TopUp, kind: NeedKind, need_id: str) -> None:
-    """Store a new top-up with the need it is for. A second open one of its scope violates `uq_top_up_open`."""
+async def insert_top_up(conn: AsyncConnection, new: TopUp) -> None:
+    """Store a new top-up. A second open one of its scope violates `uq_top_up_open`."""
     await conn.execute(insert(top_up).values(_row(new)))
-    for destination in new.destinations:
-        await _link_need(conn, new, kind, need_id, destination.holding)
 
 
-async def _link_need(conn: AsyncConnection, new: TopUp, kind: NeedKind, need_id: str, holding: Holding) -> None:
+async def link_funding(conn: AsyncConnection, found: TopUp, kind: NeedKind) -> None:
+    """A top-up is for its wallet's own sake: the need, by the wallet's id, begins anew with each."""
+    for destination in found.destinations:
+        await _link(conn, found, kind, destination.holding)
+
+
+async def _link(conn: AsyncConnection, new: TopUp, kind: NeedKind, holding: Holding) -> None:
     key = {
         "tenant": new.tenant,
         "kind": kind.value,
-        "id": need_id,
+        "id": new.wallet,
         "network": holding.network,
         "asset": holding.asset,
         "address": holding.address,
@@ -72,13 +76,14 @@ async def _link_need(conn: AsyncConnection, new: TopUp, kind: NeedKind, need_id:
     }
     values = upsert(need).values(**key, **state, created_at=new.created_at)
     await conn.execute(values.on_conflict_do_update(index_elements=list(key), set_=state))
-    await conn.execute(insert(top_up_need).values(top_up=new.id, **key))
+    await conn.execute(upsert(top_up_need).values(top_up=new.id, **key).on_conflict_do_nothing())
 
 
 async def settle_needs(conn: AsyncConnection, top_up_id: str, state: str, *, now: Any) -> None:
-    """The needs behind an ended top-up become `covered`, `cancelled` or `expired`."""
+    """A wallet's own needs behind an ended top-up become `covered`, `cancelled` or `expired`."""
+    own = need.c.kind.in_([NeedKind.FUNDING.value, NeedKind.NEW_WALLET.value])
     linked = and_(*(need.c[k] == top_up_need.c[k] for k in ("tenant", "kind", "id", "network", "asset", "address")))
-    query = update(need).where(linked, top_up_need.c.top_up == top_up_id).values(state=state, updated_at=now)
+    query = update(need).where(linked, own, top_up_need.c.top_up == top_up_id).values(state=state, updated_at=now)
     await conn.execute(query)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from chains.errors import Unavailable
 from chains.ethereum.adapter import EthereumChain
+from chains.model import Fee
 from tests.integration.ethereum.conftest import chain_on, coin, token, token_asset
 from tests.nodes.anvil import COIN, Anvil, selector_data
 from tests.nodes.scripted_ethereum import ScriptedEthereum
@@ -154,5 +155,5 @@ async def test_a_receipt_lost_in_a_reorg(anvil: Anvil) -> None:
 
 async def test_the_cost_of_a_transaction() -> None:
     """Typical gas times twice the next base fee and the median tip."""
-    async with ScriptedEthereum() as node, chain_on(node.url, typical_gas=65_000) as chain:
-        assert await chain.transaction_cost() == 65_000 * (2 * 110 + 7)
+    async with ScriptedEthereum() as node, chain_on(node.url) as chain:
+        assert await chain.fee() == Fee(2 * 110 + 7)

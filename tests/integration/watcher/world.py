@@ -12,7 +12,8 @@ from config.model import Settings, Tenant
 from tests.fakes.chain import FakeChain
 from tests.fakes.clock import ManualClock, counting_ids
 from tests.fakes.settings import EVM
-from watcher.decide import Rules
+from watcher.clock import Stamp
+from watcher.judge import Rules
 from watcher.metrics import Metrics
 from watcher.model import TopUp
 from watcher.observe import Observer
@@ -23,7 +24,6 @@ from watcher.store.declare import declare_installation, declare_tenants
 from watcher.store.events import record_events
 from watcher.store.tables import event, top_up
 from watcher.store.top_ups import read_top_up
-from watcher.top_ups import Stamp
 from watcher.wallet_plan import WalletSpec
 
 ADDRESS = "0xB00F0759DbeeF5E543Cc3E3B07A6442F5f3928a2"
@@ -41,7 +41,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.new_id = counting_ids()
-        self.rules = Rules(self.settings.networks[EVM], self.settings.tenants)
+        self.rules = Rules(self.settings.networks[EVM], self.settings.tenants, self.settings.networks)
         self.observer = Observer(
             self.chain,
             self.rules,

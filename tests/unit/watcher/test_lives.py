@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.model import SessionStatus
-from watcher.decide import find_wallet_event
+from watcher.apply import find_wallet_event
 from watcher.dispatch import MAX_BACKOFF_SECONDS, find_backoff
 from watcher.look import LONGEST_WAIT, find_newer_status, find_wait
 from watcher.model import HoldingStatus, TopUpStatus

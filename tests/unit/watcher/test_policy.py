@@ -22,8 +22,8 @@ from tests.unit.watcher.factories import (
 )
 from watcher.model import HoldingStatus, OpenTopUp, Position, TopUpStatus, worst
 from watcher.policy import (
-    Ask,
     Close,
+    Followed,
     Why,
     find_outcome,
     find_refusal,
@@ -83,6 +83,7 @@ def test_an_ask_is_never_rounded_down_and_never_more_than_a_step_too_much(
     assume(change.open is not None)
     bill = change.open
     assert bill is not None
+    assert bill.asked is not None
     step = 10 ** max(0, decimals - precision)
     assert bill.asked % step == 0
     assert bill.asked >= max(bill.missing, minimum)
@@ -161,7 +162,7 @@ def test_without_an_onramp_the_asset_s_own_precision_counts() -> None:
 
 def test_an_ask_whose_levels_move_with_the_fee_recovers_at_what_it_needed() -> None:
     """Where no line is known to count as recovered, the need itself is the line."""
-    ask = Ask(status=TopUpStatus.OPEN, needed=50, recovered_at={}, baselines={HOLDING: 3}, risen=False)
+    ask = Followed(status=TopUpStatus.OPEN, needed=50, recovered_at={}, baselines={HOLDING: 3}, risen=False)
     assert plan_close(ask, {HOLDING: 49}) is Close.NOTHING
     assert plan_close(ask, {HOLDING: 50}) is Close.RISEN
 
@@ -240,8 +241,8 @@ def test_what_stripe_does_not_sell_somewhere_is_not_asked_for_there(
     assert find_refusal(make_asset(onramp=onramp), country) is why
 
 
-def make_ask(*, status: TopUpStatus = TopUpStatus.OPEN, needed: int | None = 50, risen: bool = False) -> Ask:
-    return Ask(status=status, needed=needed, recovered_at={HOLDING: 23}, baselines={HOLDING: 3}, risen=risen)
+def make_ask(*, status: TopUpStatus = TopUpStatus.OPEN, needed: int | None = 50, risen: bool = False) -> Followed:
+    return Followed(status=status, needed=needed, recovered_at={HOLDING: 23}, baselines={HOLDING: 3}, risen=risen)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def make_ask(*, status: TopUpStatus = TopUpStatus.OPEN, needed: int | None = 50,
     ],
 )
 def test_the_closing_depth_lands_only_what_was_paid_and_suspects_only_what_was_not(
-    ask: Ask, settled: dict[Holding, int], verdict: Close
+    ask: Followed, settled: dict[Holding, int], verdict: Close
 ) -> None:
     """An unpaid ask is never landed by balance, a paid one never retracted, and an unknown balance says nothing."""
     assert plan_close(ask, settled) is verdict
@@ -272,7 +273,7 @@ def test_the_closing_depth_lands_only_what_was_paid_and_suspects_only_what_was_n
 
 def test_a_network_that_can_not_see_a_rise_elsewhere_does_not_deny_it() -> None:
     """An ask over several networks is judged by each one's loop: only who sees every destination may say fallen."""
-    ask = Ask(
+    ask = Followed(
         status=TopUpStatus.OPEN, needed=None, recovered_at={}, baselines={HOLDING: 3, NATIVE_HOLDING: 7}, risen=True
     )
     assert plan_close(ask, {NATIVE_HOLDING: 7}) is Close.NOTHING

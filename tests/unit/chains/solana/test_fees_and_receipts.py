@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chains.solana.fees import cost
+from chains.solana.fees import make_fee
 from chains.solana.receipts import coin_amount, token_amount
 
 
@@ -21,7 +21,7 @@ from chains.solana.receipts import coin_amount, token_amount
 )
 def test_cost_is_rounded_up(units: int, price: int, lamports: int) -> None:
     """One signature, and the priority fee rounded up to a whole lamport."""
-    assert cost(units, price) == lamports
+    assert make_fee(price).cost(units) == lamports
 
 
 def transaction(**meta: Any) -> dict[str, Any]:

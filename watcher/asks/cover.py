@@ -1,0 +1,110 @@
+"""Which needs a balance covers, and what to ask for the others. Pure.
+
+A need is counted until it is over, even while it is covered: what one ask may count on is not there for another.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from chains.model import Fee
+from watcher.asks.model import Mode, Need, NeedKey, State
+from watcher.model import BillLine
+
+GAS_MOVED_PERCENT = 10
+"""Room for gas is counted anew when the fee has moved by more than this."""
+
+
+def price_gas(need: Need, fee: Fee | None) -> Need:
+    """The need with its line `gas` at this fee; as it was while the fee is unknown, or has hardly moved."""
+    if need.gas_limit is None or fee is None:
+        return need
+    cost = fee.cost(need.gas_limit)
+    before = next((line.amount for line in need.lines if line.what == "gas"), None)
+    if before is not None and abs(cost - before) * 100 <= before * GAS_MOVED_PERCENT:
+        return need
+    others = tuple(line for line in need.lines if line.what != "gas")
+    return replace(need, lines=(*others, BillLine("gas", cost, {"limit": need.gas_limit})))
+
+
+def sort_needs(needs: Sequence[Need]) -> list[Need]:
+    """In the order in which a balance is theirs: met for good first, then the oldest."""
+    return sorted(needs, key=lambda n: (n.closed_at is None, n.created_at, n.key.kind, n.key.id))
+
+
+def allocate(needs: Sequence[Need], balance: int) -> dict[NeedKey, State]:
+    """How each living need stands at this balance. What was met for good stays so."""
+    states: dict[NeedKey, State] = {}
+    taken = 0
+    for need in sort_needs(needs):
+        closed = need.closed_at is not None
+        if need.mode is Mode.BALANCE or closed:
+            taken += need.amount
+        met = balance >= taken if need.mode is Mode.BALANCE else False
+        states[need.key] = need.state if closed else State.COVERED if met else State.SHORT
+    return states
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the open needs of one holding come to, base units."""
+
+    missing: int
+    """To ask for: with the gas buffer, less the balance and what is in flight."""
+    least: int
+    """The same without the buffer: an open ask for so much still covers them."""
+    lines: tuple[BillLine, ...]
+    received: bool
+    """Some of it must arrive on top of the balance."""
+    any_rise: bool
+    """Somebody wants money without saying how much."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to ask for."""
+        return self.missing > 0 or self.any_rise
+
+
+def find_wanted(
+    needs: Sequence[Need], balance: int, *, in_flight: int, awaited: Collection[NeedKey], buffer: int
+) -> Wanted:
+    """What to ask for, for these living needs; those that are met for good, or can't be bought, ask for nothing.
+
+    `in_flight` is what settling top-ups bring, and `awaited` the needs that they are for; `buffer` is added once,
+    where a need that asks leaves room for gas.
+    """
+    asking = [n for n in sort_needs(needs) if n.closed_at is None and n.refusal is None]
+    by_balance = [n for n in asking if n.mode is Mode.BALANCE]
+    received = [n for n in asking if n.mode is Mode.RECEIVED and n.key not in awaited]
+    rising = [n for n in asking if n.mode is Mode.RISE and n.key not in awaited]
+    bound = sum(n.amount for n in asking if n.mode is Mode.RECEIVED and n.key in awaited)
+    free = balance + max(0, in_flight - bound)
+    kept = sum(n.amount for n in needs if n.closed_at is not None)
+    own = sum(n.amount for n in by_balance)
+    least = min(own, max(0, kept + own - free)) + sum(n.amount for n in received)
+    room = buffer if least and any(n.has_gas for n in asking) else 0
+    spare = max(0, free - kept - own)
+    lines = [line for n in (*by_balance, *received) for line in n.lines]
+    if kept and least:
+        lines.append(BillLine("other_asks", kept))
+    if room:
+        lines.append(BillLine("buffer", room))
+    return Wanted(
+        missing=least + max(0, room - spare) if least else 0,
+        least=least,
+        lines=tuple(lines),
+        received=bool(received),
+        any_rise=bool(rising),
+    )
+
+
+def find_status(states: Collection[State], *, refused: bool) -> State:
+    """How an ask stands, by its needs: unknown before all, then short, covered when each of them is.
+
+    `refused`: one that is short can't be bought, so that money for the others would not help.
+    """
+    found = set(states)
+    if State.UNKNOWN in found or not found:
+        return State.UNKNOWN
+    if State.SHORT in found:
+        return State.NOT_FUNDS if refused else State.SHORT
+    return State.COVERED

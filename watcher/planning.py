@@ -1,0 +1,138 @@
+"""One open ask a holding, whatever wants it: what its levels and its needs come to together. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chains.model import BlockRef
+from config.model import NetworkAsset
+from watcher.asks.cover import Wanted, find_wanted
+from watcher.asks.model import Need, NeedKey
+from watcher.model import Bill, OpenTopUp, TopUpStatus
+from watcher.policy import Change, Why, fit_amount
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One holding of one wallet at a block."""
+
+    asset: NetworkAsset
+    at: BlockRef
+    balance: int
+    """Base units."""
+    change: Change | None
+    """What its levels say; None where it has none."""
+    needs: tuple[Need, ...]
+    """Living ones, each with how it stands at this balance."""
+    top_ups: tuple[OpenTopUp, ...]
+    """Open and settling ones that reach it."""
+    buffer: int
+    """Gas buffer for needs that leave room for gas, base units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of the asks for it."""
+
+    open: Bill | None = None
+    """A top-up to open."""
+    replaces: str | None = None
+    """The open top-up that the new one takes the place of."""
+    joins: str | None = None
+    """The open top-up that already covers what is wanted."""
+    needs: frozenset[NeedKey] = frozenset()
+    """Whom the opened or joined one is for."""
+    funding: bool = False
+    """Whether it is for the wallet's own levels, too."""
+    asked: int | None = None
+    """What the opened or joined one is for, base units; None where the person chooses, or nothing is asked."""
+
+
+def plan_holding(facts: Facts) -> Plan:
+    """Open, supersede, join, or leave alone. At most one open top-up of a holding, and none for what is on its way."""
+    wanted = weigh(facts)
+    funding = facts.change.wanted if facts.change is not None else None
+    standing = next((t for t in facts.top_ups if t.status is TopUpStatus.OPEN and not t.whole_wallet), None)
+    if not wanted.anything:
+        return _plan_funding(facts, standing)
+    if any(t.status is TopUpStatus.SETTLING and t.asked is None for t in facts.top_ups):
+        return Plan()  # how much is on its way is not known
+    bill = make_bill(facts, wanted, funding)
+    keys = frozenset(n.key for n in facts.needs if n.closed_at is None and n.refusal is None)
+    plan = Plan(open=bill, needs=keys, funding=funding is not None, asked=bill.asked)
+    if standing is None:
+        return plan
+    if _covers(standing, facts, wanted, funding) and not _too_large(standing, bill, facts):
+        return Plan(joins=standing.id, needs=keys, funding=funding is not None, asked=standing.asked)
+    return Plan(bill, standing.id, None, keys, plan.funding, bill.asked)
+
+
+def weigh(facts: Facts) -> Wanted:
+    """What the needs alone come to."""
+    settling = [t for t in facts.top_ups if t.status is TopUpStatus.SETTLING]
+    return find_wanted(
+        facts.needs,
+        facts.balance,
+        in_flight=sum(t.asked or 0 for t in settling),
+        awaited={key for t in settling for key in t.awaited},
+        buffer=facts.buffer,
+    )
+
+
+def make_bill(facts: Facts, wanted: Wanted, funding: Bill | None) -> Bill:
+    """The larger of what the levels and what the needs ask for."""
+    if funding is not None and funding.missing > wanted.missing:
+        return funding
+    in_flight = sum(t.asked or 0 for t in facts.top_ups if t.status is TopUpStatus.SETTLING)
+    there = facts.balance + in_flight
+    if wanted.missing == 0:
+        return Bill(facts.asset, facts.at, wanted.lines, there, facts.balance, in_flight, 0, asked=None)
+    asked, adjusted = fit_amount(wanted.missing, facts.asset)
+    return Bill(
+        asset=facts.asset,
+        at=facts.at,
+        lines=wanted.lines,
+        needed=there + min(wanted.missing, asked),
+        balance=facts.balance,
+        in_flight=in_flight,
+        missing=wanted.missing,
+        asked=asked,
+        adjusted=adjusted,
+        to_receive=asked if wanted.received else None,
+    )
+
+
+def _plan_funding(facts: Facts, standing: OpenTopUp | None) -> Plan:
+    """Nobody but the levels wants anything: a fall is asked for once, whatever becomes of the balance meanwhile."""
+    change = facts.change
+    if change is None or change.wanted is None:
+        return Plan()
+    if change.why is Why.OPENED:
+        return Plan(open=change.open, funding=True, asked=change.wanted.asked)
+    if standing is None or standing.for_funding:
+        return Plan(asked=standing.asked if standing else None)
+    if _covers(standing, facts, None, change.wanted):
+        return Plan(joins=standing.id, funding=True, asked=standing.asked)
+    return Plan(open=change.wanted, replaces=standing.id, funding=True, asked=change.wanted.asked)
+
+
+def _covers(standing: OpenTopUp, facts: Facts, wanted: Wanted | None, funding: Bill | None) -> bool:
+    """Whether the open top-up is for enough. Room for gas may shrink, and levels were asked for as they were then."""
+    least = wanted.least if wanted is not None else 0
+    if funding is not None and not standing.for_funding:
+        least = max(least, funding.missing)
+    if least == 0:
+        return True
+    return standing.asked is not None and standing.asked >= fit_amount(least, facts.asset)[0]
+
+
+def _too_large(standing: OpenTopUp, bill: Bill, facts: Facts) -> bool:
+    """Whether it asks for more than is wanted by now: an ask that it was for is over, or money came late."""
+    shrunk = standing.ended or any(t.late for t in facts.top_ups if t.status is TopUpStatus.SETTLING)
+    if not shrunk or bill.asked is None:
+        return False
+    return standing.asked is None or bill.asked < standing.asked
+
+
+def find_asked(needs: Sequence[Need], plan: Plan) -> dict[NeedKey, int | None]:
+    """What is asked for on behalf of each need; a need that isn't among them is not asked for."""
+    return {n.key: plan.asked for n in needs if n.key in plan.needs}
