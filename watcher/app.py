@@ -119,7 +119,16 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     tasks.start("notices", lambda: listen(conninfo(url), listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
-    app = create_app(Deps(database, settings, clock, new_id, metrics, degraded=lambda: tasks.degraded))
+    deps = Deps(
+        database,
+        settings,
+        clock,
+        new_id,
+        metrics,
+        degraded=lambda: tasks.degraded,
+        chains={network: observer.chain for network, observer in observers.items()},
+    )
+    app = create_app(deps)
     await serve(app, settings, stack)
     log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
 
@@ -218,11 +227,12 @@ def make_handlers(
     new_id = make_new_id(clock, secrets.randbits)
     dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id)
     follower = Follower(database, onramps, clock=clock, new_id=new_id)
-    sweeper = Sweeper(database, clock=clock, new_id=new_id)
+    sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
     sweeps = (
         sweeper.look_at_due_sessions,
         sweeper.expire_top_ups,
+        sweeper.expire_asks,
         sweeper.tell_overdue_top_ups,
         sweeper.nudge_settling,
         sweeper.prune,
@@ -241,6 +251,7 @@ def make_ticks(settings: Settings) -> list[Tick]:
     return [
         Tick("look_at_due_sessions", min(5, settings.poll_seconds)),
         Tick("expire_top_ups", 10),
+        Tick("expire_asks", 10),
         Tick("tell_overdue_top_ups", 60),
         Tick("nudge_settling", 30),
         Tick("prune", 3600),

@@ -30,6 +30,7 @@ from watcher.apply import CREATE_SESSION_TASK
 from watcher.clock import Clock, Stamp
 from watcher.jobs.defer import defer
 from watcher.model import Session, SessionState, TopUp, TopUpStatus
+from watcher.opening import WALLET_SCOPE
 from watcher.render import render_time
 from watcher.store.database import Database
 from watcher.store.events import record_events
@@ -244,6 +245,8 @@ def make_request(top_up: TopUp, attempt: int, onramps: Onramps, *, customer_ip_a
             where = Destination(asset.onramp.network, asset.onramp.wallet_key, d.holding.address)
             sold.append((where, asset.onramp.currency))
             assets.append(asset)
+    if top_up.scope == WALLET_SCOPE and not top_up.reason.get("assets"):
+        sold = [(where, "") for where, _ in sold]  # the person chooses what to buy
     amount = None
     if top_up.asked is not None and assets:
         amount = Decimal(format_amount(top_up.asked, assets[0].asset.decimals))
@@ -253,7 +256,7 @@ def make_request(top_up: TopUp, attempt: int, onramps: Onramps, *, customer_ip_a
         tenant=top_up.tenant,
         installation=onramps.installation,
         destinations=tuple(dict.fromkeys(where for where, _ in sold)),
-        currencies=tuple(dict.fromkeys(currency for _, currency in sold)),
+        currencies=tuple(dict.fromkeys(currency for _, currency in sold if currency)),
         amount=amount,
         customer_ip_address=customer_ip_address,
     )

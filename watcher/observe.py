@@ -62,8 +62,8 @@ class Observer:
         name: str,
         metrics: Metrics,
     ) -> None:
-        """`name` is this process's, for the fencing token."""
-        self._chain = chain
+        """`name` is this process's, for the fencing token. `chain` may be read by others, too."""
+        self.chain = chain
         self._rules = rules
         self._database = database
         self._clock = clock
@@ -103,9 +103,9 @@ class Observer:
                 log.warning("assets.not_configured", network=network.name, assets=assets, holdings=len(left_out))
             gone, new = self._watched - wanted, wanted - self._watched
             if gone:
-                self._chain.unwatch(gone)
+                self.chain.unwatch(gone)
             if new:
-                self._chain.watch(new)
+                self.chain.watch(new)
             self._watched = wanted
         if gone or new:
             log.info("watching.changed", network=network.name, watched=len(wanted), new=len(new))
@@ -114,18 +114,18 @@ class Observer:
         """Read what needs attention here now, though no block has touched it."""
         async with self._database.begin() as conn:
             attended = await list_attended(conn, self._rules.network.id)
-        self._chain.watch(attended & self._watched)
+        self.chain.watch(attended & self._watched)
 
     async def _check_endpoints(self) -> None:
         now = self._clock.now()
         if self._checked_at is None or now - self._checked_at > CHECK_EVERY:
-            await self._chain.check()
+            await self.chain.check()
             self._checked_at = now
 
     async def _follow(self, owner: Owner) -> None:
         async with self._database.begin() as conn:
             cursor = await find_cursor(conn, owner)
-        async with aclosing(self._chain.follow(cursor)) as steps:
+        async with aclosing(self.chain.follow(cursor)) as steps:
             async for step in steps:
                 await self.observe(step, owner)
                 await self._check_endpoints()
@@ -138,10 +138,10 @@ class Observer:
             asks = await list_followed(conn, network.id, now=self._clock.now())
             needed = await list_unclosed(conn, network.id)
             depends_on_fee = await moves_with_fee(conn, network.id)
-        fee = await self._chain.fee() if depends_on_fee else None
+        fee = await self.chain.fee() if depends_on_fee else None
         moved = await self._list_by_fee() if self._fee_moved(fee) else set()
         wanted = sorted((step.dirty | attended | moved) & self._watched)
-        balances = await self._chain.balances(wanted, step.block) if wanted else ()
+        balances = await self.chain.balances(wanted, step.block) if wanted else ()
         settled = await self._read_settled(asks, {holding for _, _, holding in needed})
         if fee is not None:
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
@@ -212,12 +212,12 @@ class Observer:
         self, asks: Sequence[tuple[TopUp, Sequence[Session]]], needed: Collection[Holding]
     ) -> Settled:
         """Balances and Stripe's transactions at the closing depth; what can't be read closes nothing this time."""
-        mine = {d.holding for ask, _ in asks for d in ask.destinations if d.holding.network == self._chain.network}
+        mine = {d.holding for ask, _ in asks for d in ask.destinations if d.holding.network == self.chain.network}
         mine |= set(needed)
         if not mine:
             return Settled()
         try:
-            balances = await self._chain.settled_balances(sorted(mine))
+            balances = await self.chain.settled_balances(sorted(mine))
         except Unavailable as error:
             log.info("settled.unknown", network=self._rules.network.name, reason=str(error))
             return Settled()
@@ -228,9 +228,9 @@ class Observer:
         if session.transaction is None:
             return None
         for destination in ask.destinations:
-            if destination.holding.network == self._chain.network:
+            if destination.holding.network == self.chain.network:
                 try:
-                    receipt = await self._chain.find_receipt(session.transaction, destination.holding)
+                    receipt = await self.chain.find_receipt(session.transaction, destination.holding)
                 except Unavailable as error:
                     log.info("receipt.unknown", top_up=ask.id, reason=str(error))
                     continue

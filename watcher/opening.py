@@ -61,6 +61,33 @@ def open_for_holding(
     )
 
 
+def open_for_press(
+    place: Place,
+    destination: Destination,
+    asked: int | None,
+    *,
+    tenant: Tenant,
+    notify: bool,
+    expires_at: datetime,
+    stamp: Stamp,
+) -> TopUp:
+    """The ask for money that a person adds: so much on top of what is there, or as much as they choose."""
+    return TopUp(
+        **_begin(tenant, stamp, expires_at=expires_at, proof={"pressed": True}),
+        wallet=place.wallet,
+        scope=holding_scope(place.holding),
+        group=stamp.new_id("grp"),
+        destinations=(destination,),
+        asked=asked,
+        to_receive=asked,
+        reason={"code": "add_funds", "policy": place.words["policy"]},
+        link_mode=place.words["link_mode"],
+        notify=notify,
+        decided=BlockRef(0, None),
+        session_due_height=0,
+    )
+
+
 def open_for_new_wallet(
     spec: WalletSpec, destinations: tuple[Destination, ...], *, tenant: Tenant, policy: Policy, stamp: Stamp
 ) -> TopUp:

@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import RowMapping, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +17,7 @@ from watcher.opening import make_destination, open_for_new_wallet
 from watcher.store.tables import wallet
 from watcher.store.top_ups import find_active, insert_top_up, link_funding
 from watcher.store.wallets import (
+    IP_KEPT,
     claim_wallet,
     find_addresses,
     find_user,
@@ -29,9 +29,6 @@ from watcher.store.wallets import (
 )
 from watcher.top_ups import make_event, move_top_up
 from watcher.wallet_plan import Plan, WalletSpec, list_requirements, list_sold, plan_registration
-
-IP_KEPT: Final = timedelta(hours=24)
-"""An IP address goes to Stripe with the ask that it came for, and is forgotten after this."""
 
 
 class AddressIsSet(Exception):

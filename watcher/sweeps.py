@@ -1,21 +1,26 @@
 """What time alone brings about: sessions due for a look, asks that expire or are overdue, rows past their keeping."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, delete, select, update
 
+from chains.model import NetworkId
+from config.model import Network
+from watcher.asks.lifecycle import end_ask
+from watcher.asks.model import State
 from watcher.clock import Clock, Stamp
 from watcher.closing import LOOK_TASK
 from watcher.jobs.defer import defer
 from watcher.look import nudge
 from watcher.model import TopUpStatus
-from watcher.registration import IP_KEPT
+from watcher.store.asks import list_expired, lock_ask
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.tables import delivery, event, idempotency, inbox, session, sweep_run, top_up, wallet
 from watcher.store.top_ups import lock_top_up, read_top_up
+from watcher.store.wallets import IP_KEPT
 from watcher.top_ups import move_top_up, note_step
 
 BATCH: Final = 500
@@ -31,8 +36,16 @@ LOOK_AGAIN: Final = timedelta(minutes=1)
 class Sweeper:
     """Each method is a job that a tick of the clock defers; running one twice does nothing twice."""
 
-    def __init__(self, database: Database, *, clock: Clock, new_id: Callable[[str], str]) -> None:
-        """Everything they need is in the store."""
+    def __init__(
+        self,
+        database: Database,
+        networks: Mapping[NetworkId, Network],
+        *,
+        clock: Clock,
+        new_id: Callable[[str], str],
+    ) -> None:
+        """Everything else that they need is in the store."""
+        self._networks = networks
         self._database = database
         self._clock = clock
         self._new_id = new_id
@@ -60,6 +73,18 @@ class Sweeper:
                 if found is not None and found.status is TopUpStatus.OPEN and found.expires_at <= now:
                     _, expired = await move_top_up(conn, found, TopUpStatus.EXPIRED, stamp)
                     await record_events(conn, [expired], now=now, new_id=self._new_id)
+
+    async def expire_asks(self) -> None:
+        """End transactions, checkouts and swaps whose time is over; unpaid top-ups for nothing else are withdrawn."""
+        stamp = Stamp(self._clock.now(), self._new_id)
+        async with self._database.begin() as conn:
+            keys = await list_expired(conn, stamp.now, BATCH)
+        for key in keys:
+            async with self._database.begin() as conn:
+                ask = await lock_ask(conn, key)
+                if ask is not None and ask.status.living and ask.expires_at <= stamp.now:
+                    events = await end_ask(conn, ask, State.EXPIRED, self._networks, stamp)
+                    await record_events(conn, events, now=stamp.now, new_id=self._new_id)
 
     async def tell_overdue_top_ups(self) -> None:
         """Say once of each paid ask that it should have landed by now."""

@@ -22,6 +22,7 @@ class FakeOnramp:
         self._by_key: dict[str, str] = {}
         self._stored_faults: dict[str, OnrampError] = {}
         self._bodies: dict[str, dict[str, Any]] = {}
+        self.bodies: list[dict[str, Any]] = []
 
     @property
     def livemode(self) -> bool:
@@ -44,6 +45,7 @@ class FakeOnramp:
             self._store(idempotency_key, step)
             raise step
         session = self._make(body, idempotency_key)
+        self.bodies.append(dict(body))
         if step is not None:
             self._store(idempotency_key, step[1])
             raise step[1]

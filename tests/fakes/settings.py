@@ -37,6 +37,16 @@ def make_network(**changes: Any) -> Network:
     return replace(network, **changes)
 
 
+USDC = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+SHIB = "0x95aD61b0a150d79219dCF64E1E6Cc01f0B64C4cE"
+
+
+def make_token(reference: str = USDC, symbol: str = "USDC", *, us: bool = True, eu: bool = True) -> NetworkAsset:
+    """A token with six decimals that Stripe sells; not at all where it is sold neither in the US nor in the EU."""
+    sold = OnrampAsset("usdc", "ethereum", "ethereum", decimals=6, sold_us=us, sold_eu=eu) if us or eu else None
+    return NetworkAsset(Asset(EVM, reference, symbol, 6), sold, minimum=0, maximum=None)
+
+
 def make_solana(**changes: Any) -> Network:
     """A local Solana network with its coin, and a token that Stripe does not sell."""
     sold = OnrampAsset("sol", "solana", "solana", decimals=9, sold_us=True, sold_eu=True)

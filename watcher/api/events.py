@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watcher.api.fields import Id, Page
 from watcher.api.idempotency import act_once
 from watcher.api.problems import Problem, not_found
-from watcher.api.routing import Answer, Call, Route, Strict
+from watcher.api.routing import Answer, Call, Route
 from watcher.jobs.defer import defer
 from watcher.render import JSON, render_time
+from watcher.shapes import Strict
 from watcher.store.events import DELIVER_PRIORITY, DELIVER_TASK
 from watcher.store.tables import delivery, event
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from watcher.api.routing import ID_PATTERN, Strict
+from watcher.shapes import ID_PATTERN, Strict
 
 LAST_YEAR: Final = 9999
 """An offset may move a time of this year, or of the first, out of what PostgreSQL's driver can read back."""

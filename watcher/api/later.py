@@ -6,17 +6,10 @@ from watcher.api.auth import find_caller
 from watcher.api.problems import Problem
 from watcher.api.routing import Deps
 
-ASKS = ("transactions", "checkouts", "swaps")
 PATHS = (
     ("POST", "/v1/users/{id}/erase"),
     ("POST", "/v1/wallets/import"),
     ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
-    *(("POST", f"/v1/{kind}") for kind in ASKS),
-    *(("GET", f"/v1/{kind}/{{id}}") for kind in ASKS),
-    *(("POST", f"/v1/{kind}/{{id}}/{action}") for kind in ASKS for action in ("complete", "cancel")),
-    ("POST", "/v1/preflight"),
-    ("POST", "/v1/top-ups"),
-    ("POST", "/v1/top-ups/{id}/link"),
     ("GET", "/v1/endpoints"),
     *((method, "/v1/endpoints/{id}") for method in ("PUT", "GET", "DELETE")),
     *(("POST", f"/v1/endpoints/{{id}}/{action}") for action in ("rotate", "test")),

@@ -9,6 +9,8 @@ import structlog
 from aiohttp import web
 
 from config.errors import FieldError
+from watcher.asks.lifecycle import MOST_OPEN, IdReused, Over, TooMany
+from watcher.asks.spec import NotUnderstood
 from watcher.registration import AddressIsSet
 from watcher.store.errors import StoreUnavailable
 from watcher.wallet_plan import Refused
@@ -76,19 +78,27 @@ def translate(error: Exception) -> Problem | None:
     """An expected error as a problem; None for what should not happen."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, Refused):
+    if isinstance(error, Refused | NotUnderstood):
         return invalid(error.errors)
-    if isinstance(error, AddressIsSet):
-        faults = [
-            FieldError(f"/addresses/{n}", "address_is_set", "is set; it changes by replace") for n in error.networks
-        ]
-        return Problem(409, "address_is_set", "An address, once set, changes only by the replace call", errors=faults)
+    if isinstance(error, IdReused | TooMany | Over | AddressIsSet):
+        return _translate_conflict(error)
     if isinstance(error, StoreUnavailable):
         retry = {"Retry-After": str(RETRY_SECONDS)}
         return Problem(503, "store_unavailable", "The store can't be reached: nothing was changed", headers=retry)
     if isinstance(error, web.HTTPException) and error.status >= HTTPStatus.BAD_REQUEST:
         return _translate_http(error)
     return None
+
+
+def _translate_conflict(error: IdReused | TooMany | Over | AddressIsSet) -> Problem:
+    if isinstance(error, IdReused):
+        return Problem(409, "id_reused", "This id came with another body before: what was asked for does not change")
+    if isinstance(error, TooMany):
+        return Problem(409, "too_many_asks", f"The wallet has {MOST_OPEN} open asks: complete or cancel some")
+    if isinstance(error, Over):
+        return Problem(409, "over", f"It has come to another end: {error}")
+    faults = [FieldError(f"/addresses/{n}", "address_is_set", "is set; it changes by replace") for n in error.networks]
+    return Problem(409, "address_is_set", "An address, once set, changes only by the replace call", errors=faults)
 
 
 def _translate_http(error: web.HTTPException) -> Problem:

@@ -7,25 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from chains.chain import Chain
+from chains.model import NetworkId
 from config.errors import FieldError, escape
 from config.model import Settings, Tenant
 from watcher.api.auth import Caller, find_caller
 from watcher.api.problems import Problem, invalid
 from watcher.api.strict_json import JsonNumber, read_json
+from watcher.api.waiting import Waiting
 from watcher.clock import Clock, Stamp
 from watcher.metrics import Metrics
+from watcher.shapes import ID_PATTERN, Strict
 from watcher.store.database import Database
 
 MOST_KEY_CHARACTERS: Final = 255
-ID_PATTERN: Final = r"^[A-Za-z0-9._:\-]{1,64}$"
-
-
-class Strict(BaseModel):
-    """A body or query: known fields only, no value converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+MOST_WAIT: Final = 30
+"""Seconds that an answer can be made to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,11 @@ class Deps:
     new_id: Callable[[str], str]
     metrics: Metrics
     degraded: Callable[[], Sequence[str]]
+    chains: Mapping[NetworkId, Chain] = field(default_factory=dict)
+    patience_seconds: float = 2.0
+    """How long an answer waits for what is being decided."""
+    rates: object | None = None
+    waiting: Waiting = field(default_factory=Waiting)
 
     def stamp(self) -> Stamp:
         """For one transaction."""
@@ -58,6 +62,8 @@ class Call:
     raw: Any
     """The body as it came."""
     idempotency_key: str | None = None
+    wait_seconds: int | None = None
+    """How long the caller would wait for links (`Prefer: wait=5`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,8 @@ def add_route(app: web.Application, deps: Deps, route: Route) -> None:
         raw = await read_json(request, media_types=route.media_types) if route.body else None
         body = validate(route.body, raw) if route.body else None
         key = _read_idempotency_key(request)
-        call = Call(deps, tenant, caller, dict(request.match_info), query, body, raw, key)
+        wait = _read_wait(request)
+        call = Call(deps, tenant, caller, dict(request.match_info), query, body, raw, key, wait)
         return make_response(await route.handle(call))
 
     app.router.add_route(route.method, route.path, serve)
@@ -113,6 +120,15 @@ def _read_idempotency_key(request: web.Request) -> str | None:
     if key is not None and not (0 < len(key) <= MOST_KEY_CHARACTERS and key.isascii() and key.isprintable()):
         raise invalid([FieldError("Idempotency-Key", "bad_key", "must be 1 to 255 printable ASCII characters")])
     return key
+
+
+def _read_wait(request: web.Request) -> int | None:
+    """`wait` of the Prefer header (RFC 7240), at most `MOST_WAIT`; what can't be read is no preference."""
+    for preference in request.headers.get("Prefer", "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.lower() == "wait" and value.isascii() and value.isdigit() and len(value) < MOST_KEY_CHARACTERS:
+            return min(int(value[:9]), MOST_WAIT)
+    return None
 
 
 def _check_ids(request: web.Request) -> None:

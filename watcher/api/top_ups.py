@@ -5,16 +5,23 @@ from typing import Literal
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watcher.api.fields import Id, Page, read_time
+from watcher.api.fields import Id, IpAddress, Page, Time, read_time
 from watcher.api.idempotency import act_once
 from watcher.api.problems import Problem, not_found
 from watcher.api.routing import Answer, Call, Route
+from watcher.apply import defer_session
+from watcher.asks.adding import add_funds
+from watcher.asks.bodies import Amount, Reference
+from watcher.asks.lifecycle import find_ground
+from watcher.asks.spec import find_end, understand_press
 from watcher.closing import GIVEN_UP
 from watcher.model import Session, TopUp, TopUpStatus
 from watcher.render import JSON, find_link_status, render_top_up
+from watcher.shapes import Strict
 from watcher.store.events import record_events
 from watcher.store.tables import top_up
 from watcher.store.top_ups import find_sessions, find_subjects, find_top_up, lock_top_up, read_top_up
+from watcher.store.wallets import keep_customer_ip
 from watcher.top_ups import move_top_up, note_step
 
 
@@ -26,6 +33,89 @@ class TopUpPage(Page):
         Literal["open", "settling", "landed", "retracted", "cancelled", "expired", "superseded", "rejected", "failed"]
         | None
     ) = None
+
+
+class AddBody(Strict):
+    """The person wants to add money."""
+
+    wallet: Id
+    network: Reference
+    asset: Reference
+    amount: Amount | None = None
+    expires_at: Time | None = None
+    notify: bool = True
+    customer_ip_address: IpAddress | None = None
+
+
+class LinkBody(Strict):
+    """The person is about to open the link."""
+
+    customer_ip_address: IpAddress | None = None
+
+
+async def add(call: Call) -> Answer:
+    """Open a top-up for money that the person adds, or give the open one that brings it."""
+    body: AddBody = call.body
+
+    async def act(conn: AsyncConnection) -> Answer:
+        stamp, settings = call.deps.stamp(), call.deps.settings
+        ground = await find_ground(conn, call.tenant.id, body.wallet, body.network, settings)
+        expires_at = find_end(read_time(body.expires_at) if body.expires_at else None, stamp.now)
+        asset, units = understand_press(
+            body.asset, body.amount, ground, onramp=call.tenant.stripe_secret_key is not None
+        )
+        if body.customer_ip_address is not None:
+            await keep_customer_ip(conn, call.tenant.id, body.wallet, body.customer_ip_address, now=stamp.now)
+        found, events = await add_funds(
+            conn,
+            call.tenant,
+            body.wallet,
+            ground,
+            asset,
+            units=units,
+            notify=body.notify,
+            expires_at=expires_at,
+            stamp=stamp,
+        )
+        answer = Answer(await _show(conn, call, found), 201 if events else 200)
+        await record_events(conn, events, now=stamp.now, new_id=stamp.new_id)
+        return answer
+
+    answer = await act_once(call, "add", act)
+    return await _with_link(call, str((answer.content or {})["id"]), answer.status)
+
+
+async def mint_link(call: Call) -> Answer:
+    """The link at the moment of the press: the one that is there, or one that is made now."""
+    body: LinkBody = call.body
+    async with call.deps.database.begin() as conn:
+        found = await _lock(conn, call)
+        if found.status is not TopUpStatus.OPEN:
+            raise Problem(409, "gone", f"It is {found.status}: there is nothing to pay any more")
+        if body.customer_ip_address is not None:
+            now = call.deps.clock.now()
+            await keep_customer_ip(conn, found.tenant, found.wallet, body.customer_ip_address, now=now)
+        if not found.session_deferred:
+            await defer_session(conn, found)
+    return await _with_link(call, found.id, 200)
+
+
+async def _with_link(call: Call, top_up_id: str, status: int) -> Answer:
+    """Its link is made by a job: wait for it a moment, and give the top-up as it is."""
+
+    async def ready() -> bool:
+        async with call.deps.database.begin() as conn:
+            found = await find_top_up(conn, top_up_id)
+            sessions = await find_sessions(conn, top_up_id)
+        return found is None or find_link_status(found, sessions[-1] if sessions else None) != "pending"
+
+    patience = call.deps.patience_seconds if call.wait_seconds is None else call.wait_seconds
+    await call.deps.waiting.until(ready, patience)
+    async with call.deps.database.begin() as conn:
+        found = await find_top_up(conn, top_up_id)
+        if found is None:
+            raise not_found()
+        return Answer(await _show(conn, call, found), status)
 
 
 async def get_top_up(call: Call) -> Answer:
@@ -114,6 +204,8 @@ async def _show(conn: AsyncConnection, call: Call, found: TopUp) -> JSON:
 ROUTES = (
     Route("GET", "/v1/top-ups", "List top-ups", "wallets:read", list_top_ups, query=TopUpPage),
     Route("GET", "/v1/top-ups/{id}", "Read a top-up", "wallets:read", get_top_up),
+    Route("POST", "/v1/top-ups", "Add funds", "asks:write", add, body=AddBody, statuses=(200, 201)),
+    Route("POST", "/v1/top-ups/{id}/link", "Get the link now", "links:read", mint_link, body=LinkBody),
     Route("POST", "/v1/top-ups/{id}/cancel", "Withdraw a top-up", "asks:write", cancel_top_up),
     Route("POST", "/v1/top-ups/{id}/resend", "Tell of the link once more", "asks:write", resend_top_up),
 )

@@ -9,8 +9,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from watcher.api.fields import Metadata
 from watcher.api.problems import not_found
-from watcher.api.routing import Answer, Call, Route, Strict
+from watcher.api.routing import Answer, Call, Route
 from watcher.render import JSON, render_time
+from watcher.shapes import Strict
 from watcher.store.tables import app_user
 
 

@@ -11,10 +11,11 @@ from chains.model import BlockRef, NetworkId
 from config.model import Settings
 from watcher.api.fields import Id, IpAddress, Metadata, Page, Time, read_time
 from watcher.api.problems import not_found
-from watcher.api.routing import Answer, Call, Route, Strict, validate
+from watcher.api.routing import Answer, Call, Route, validate
 from watcher.model import HoldingStatus, worst
 from watcher.registration import register_wallet, remove_wallet
 from watcher.render import JSON, render_block, render_time
+from watcher.shapes import Strict
 from watcher.store.events import record_events
 from watcher.store.wallet_views import WalletView, view_wallet, view_wallets
 from watcher.store.wallets import claim_wallet

@@ -19,8 +19,10 @@ def price_gas(need: Need, fee: Fee | None) -> Need:
     if need.gas_limit is None or fee is None:
         return need
     cost = fee.cost(need.gas_limit)
-    before = next((line.amount for line in need.lines if line.what == "gas"), None)
-    if before is not None and abs(cost - before) * 100 <= before * GAS_MOVED_PERCENT:
+    before = next((line for line in need.lines if line.what == "gas"), None)
+    if before is not None and "max_fee_per_gas" in before.extra:
+        return need  # the caller has said what it may cost
+    if before is not None and abs(cost - before.amount) * 100 <= before.amount * GAS_MOVED_PERCENT:
         return need
     others = tuple(line for line in need.lines if line.what != "gas")
     return replace(need, lines=(*others, BillLine("gas", cost, {"limit": need.gas_limit})))

@@ -67,7 +67,7 @@ class Need:
     lines: tuple[BillLine, ...] = ()
     """Why that amount. The line `gas` follows the fee."""
     gas_limit: int | None = None
-    """Units of gas, or of compute on Solana, that it pays for beside; its line comes with the first fee read."""
+    """Units of gas, or of compute on Solana, that it leaves room for; the line comes with the first fee read."""
     state: State = State.UNKNOWN
     refusal: str | None = None
     """Why Stripe would not sell this asset to this person."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, exists, func, insert, not_, or_, select, tuple_, update
+from sqlalchemy import RowMapping, and_, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +12,7 @@ from chains.model import Holding, NetworkId
 from watcher.asks.model import ASK_KINDS, LIVING, Ask, Link, Mode, Need, NeedKey, State
 from watcher.model import BillLine, NeedKind
 from watcher.store.tables import ask, holding, need, top_up_need
+from watcher.store.top_ups import lock_wallet
 
 CHUNK = 5_000
 COUNTED = (*ASK_KINDS, NeedKind.ADD_FUNDS)
@@ -28,6 +29,15 @@ async def find_ask(conn: AsyncConnection, key: AskKey) -> Ask | None:
     query = select(ask).where(ask.c.tenant == tenant, ask.c.kind == kind.value, ask.c.id == id_)
     row = (await conn.execute(query)).mappings().one_or_none()
     return None if row is None else read_ask(row)
+
+
+async def lock_ask(conn: AsyncConnection, key: AskKey) -> Ask | None:
+    """The ask as it is once its wallet is locked."""
+    found = await find_ask(conn, key)
+    if found is None:
+        return None
+    await lock_wallet(conn, found.tenant, found.wallet)
+    return await find_ask(conn, key)
 
 
 async def insert_ask(conn: AsyncConnection, new: Ask, needs: Sequence[Need]) -> None:
@@ -149,6 +159,31 @@ async def find_top_ups_of(conn: AsyncConnection, key: AskKey) -> list[str]:
     return list((await conn.execute(query.distinct())).scalars())
 
 
+async def list_asks(
+    conn: AsyncConnection,
+    tenant: str,
+    kind: NeedKind,
+    *,
+    limit: int,
+    behind: Ask | None = None,
+    wallet: str | None = None,
+    status: str | None = None,
+    updated_after: datetime | None = None,
+) -> list[Ask]:
+    """A tenant's asks of one kind, oldest first."""
+    query = select(ask).where(ask.c.tenant == tenant, ask.c.kind == kind.value)
+    if wallet is not None:
+        query = query.where(ask.c.wallet == wallet)
+    if status is not None:
+        query = query.where(ask.c.status == status)
+    if updated_after is not None:
+        query = query.where(ask.c.updated_at > updated_after)
+    if behind is not None:
+        query = query.where(tuple_(ask.c.created_at, ask.c.id) > (behind.created_at, behind.id))
+    rows = (await conn.execute(query.order_by(ask.c.created_at, ask.c.id).limit(limit))).mappings()
+    return [read_ask(row) for row in rows]
+
+
 async def list_expired(conn: AsyncConnection, now: datetime, limit: int) -> list[AskKey]:
     """Asks whose time is over."""
     query = (
@@ -167,11 +202,10 @@ async def end_needs(conn: AsyncConnection, key: AskKey, state: State, now: datet
     await conn.execute(update(need).where(*mine).values(state=state.value, closed_at=now, updated_at=now))
 
 
-def pointless() -> Any:
-    """Condition on `top_up_need.top_up` of an open top-up: everything that it is for is over."""
-    same = and_(*(need.c[name] == top_up_need.c[name] for name in _KEY))
-    alive = or_(need.c.kind.not_in([k.value for k in COUNTED]), need.c.state.in_([s.value for s in LIVING]))
-    return not_(exists().where(same, alive))
+async def is_pointless(conn: AsyncConnection, top_up: str) -> bool:
+    """Whether everything that a top-up is for is over."""
+    links = await find_links(conn, [top_up])
+    return not any(x.state.living if x.need.kind in COUNTED else True for x in links)
 
 
 def read_ask(row: RowMapping) -> Ask:

@@ -57,6 +57,18 @@ async def lock_places(conn: AsyncConnection, holdings: Collection[Holding], *, b
     return sorted(places, key=lambda p: (p.tenant, p.wallet, p.holding.asset != NATIVE, p.holding))
 
 
+async def read_places(conn: AsyncConnection, holdings: Collection[Holding], pair: Pair) -> list[Place]:
+    """One wallet's places, as they are, unlocked; one for each holding, whatever stands there."""
+    keys = sorted((h.network, h.asset, h.address) for h in holdings)
+    words = (await _read_words(conn, [pair]))[pair]
+    rows = await _read_requirements(conn, keys)
+    needs = [n for n in await find_living_needs(conn, holdings) if (n.key.tenant, n.wallet) == pair]
+    return [
+        Place(*pair, at, words, rows.get((*pair, at)), tuple(n for n in needs if n.key.holding == at))
+        for at in holdings
+    ]
+
+
 async def _list_pairs(conn: AsyncConnection, keys: Sequence[tuple[str, str, str]]) -> set[Pair]:
     pairs: set[Pair] = set()
     for i in range(0, len(keys), CHUNK):

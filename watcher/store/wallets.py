@@ -1,7 +1,7 @@
 """Wallets, their addresses, and what is required of their holdings: rows in and out."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, and_, case, delete, func, select, update
@@ -15,6 +15,8 @@ from watcher.store.tables import app_user, holding, requirement, wallet, wallet_
 WATCHING_CHANNEL = "watching"
 """PostgreSQL channel on which a network's id means: what is watched there has changed."""
 
+IP_KEPT = timedelta(hours=24)
+"""An IP address goes to Stripe with the ask that it came for, and is forgotten after this."""
 NUDGE_CHANNEL = "nudge"
 """The same, meaning: read what needs attention there now."""
 
@@ -41,11 +43,25 @@ async def save_wallet(conn: AsyncConnection, values: Mapping[str, Any]) -> None:
     await conn.execute(new.on_conflict_do_update(index_elements=["tenant", "id"], set_=changed))
 
 
-async def find_addresses(conn: AsyncConnection, tenant: str, wallet_id: str) -> dict[NetworkId, str]:
-    """Every address that the wallet ever had, by network: they are write-once, so deletes don't forget them."""
+async def keep_customer_ip(conn: AsyncConnection, tenant: str, wallet_id: str, ip: str, *, now: datetime) -> None:
+    """Where its person was just now: told to Stripe with the next ask, and forgotten within a day."""
+    mine = (wallet.c.tenant == tenant, wallet.c.id == wallet_id)
+    kept = {"customer_ip_address": ip, "customer_ip_until": now + IP_KEPT}
+    await conn.execute(update(wallet).where(*mine).values(**kept))
+
+
+async def find_addresses(
+    conn: AsyncConnection, tenant: str, wallet_id: str, *, watched: bool = False
+) -> dict[NetworkId, str]:
+    """Every address that the wallet ever had, by network: they are write-once, so deletes don't forget them.
+
+    With `watched`, only those that it has now.
+    """
     query = select(wallet_address.c.network, wallet_address.c.address).where(
         wallet_address.c.tenant == tenant, wallet_address.c.wallet == wallet_id
     )
+    if watched:
+        query = query.where(wallet_address.c.watched)
     return {NetworkId(network): address for network, address in await conn.execute(query)}
 
 

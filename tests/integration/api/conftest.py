@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,16 +81,32 @@ def two_tenants(tmp: Path) -> Settings:
     )
 
 
-@pytest.fixture
-async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
-    world = await World(database, two_tenants(tmp_path)).start()
-    deps = Deps(database, world.settings, world.clock, world.new_id, Metrics(CollectorRegistry()), degraded=lambda: ())
+@asynccontextmanager
+async def serve(world: World) -> AsyncIterator[Api]:
+    """The application on loopback; nobody waits for what only the test can bring about."""
+    deps = Deps(
+        world.database,
+        world.settings,
+        world.clock,
+        world.new_id,
+        Metrics(CollectorRegistry()),
+        degraded=lambda: (),
+        chains={world.chain.network: world.chain},
+        patience_seconds=0,
+    )
     runner = web.AppRunner(create_app(deps), shutdown_timeout=1, access_log=None, lingering_time=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:
         yield Api(world, http, f"http://127.0.0.1:{runner.addresses[0][1]}")
     await runner.cleanup()
+
+
+@pytest.fixture
+async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
+    world = await World(database, two_tenants(tmp_path)).start()
+    async with serve(world) as served:
+        yield served
 
 
 @pytest.fixture

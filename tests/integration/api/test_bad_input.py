@@ -174,16 +174,9 @@ async def test_a_bad_query_is_refused(call: Caller, query: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/transactions"),
-        ("POST", "/v1/checkouts"),
-        ("POST", "/v1/swaps"),
-        ("POST", "/v1/preflight"),
-        ("POST", "/v1/top-ups"),
         ("POST", "/v1/wallets/import"),
         ("PUT", "/v1/endpoints/main"),
         ("POST", "/v1/endpoints/main/rotate"),
-        ("GET", "/v1/swaps/swap-3"),
-        ("POST", "/v1/checkouts/order-9/cancel"),
         ("POST", "/webhooks/backend/main"),
         ("POST", "/v1/users/u/erase"),
     ],

@@ -17,7 +17,7 @@ BODY: dict[str, Any] = {"addresses": {"local-evm": ADDRESS}, "customer_ip_addres
 
 
 def sweeper(api: Api) -> Sweeper:
-    return Sweeper(api.world.database, clock=api.world.clock, new_id=api.world.new_id)
+    return Sweeper(api.world.database, api.world.settings.networks, clock=api.world.clock, new_id=api.world.new_id)
 
 
 async def write_event(api: Api, number: int) -> str:

@@ -34,7 +34,7 @@ class Asking(World):
         onramps = Onramps({"default": self.onramp}, "ins_1", self.settings)
         self.dispatcher = Dispatcher(self.database, onramps, clock=self.clock, new_id=self.new_id)
         self.follower = Follower(self.database, onramps, clock=self.clock, new_id=self.new_id)
-        self.sweeper = Sweeper(self.database, clock=self.clock, new_id=self.new_id)
+        self.sweeper = Sweeper(self.database, self.settings.networks, clock=self.clock, new_id=self.new_id)
 
     async def work(self, limit: int = 30) -> int:
         """Run queued jobs until there is none, the clock going to each one's time. Gives how many ran."""

@@ -1,0 +1,100 @@
+"""Money added because the person pressed for it: opened at once, whatever the chain says just now."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chains.model import Holding
+from config.model import NetworkAsset, Tenant
+from watcher.apply import defer_session
+from watcher.asks.model import ASK_KINDS, Link, Mode, Need, NeedKey, State
+from watcher.asks.spec import Ground
+from watcher.clock import Stamp
+from watcher.model import BillLine, NeedKind, NewEvent, TopUp, TopUpStatus
+from watcher.opening import make_destination, open_for_press
+from watcher.policy import fit_amount
+from watcher.store.asks import find_links, find_needs_by_key, link_needs, save_need
+from watcher.store.blocks import find_balance
+from watcher.store.places import read_places
+from watcher.store.top_ups import find_active, insert_top_up
+from watcher.store.wallets import tell_nudge, tell_watching
+from watcher.top_ups import make_event, move_top_up
+
+
+async def add_funds(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    wallet: str,
+    ground: Ground,
+    asset: NetworkAsset,
+    *,
+    units: int | None,
+    notify: bool,
+    expires_at: datetime,
+    stamp: Stamp,
+) -> tuple[TopUp, tuple[NewEvent, ...]]:
+    """The open top-up that brings the money: one that is there and covers it, or a new one in its place.
+
+    `units` are base units, None where the person chooses. The wallet is locked. Events are to be recorded last.
+    """
+    network = ground.network
+    at = Holding(network.id, asset.asset.reference, ground.address)
+    need = Need(
+        key=NeedKey(tenant.id, NeedKind.ADD_FUNDS, wallet, at),
+        wallet=wallet,
+        mode=Mode.RISE if units is None else Mode.RECEIVED,
+        lines=() if units is None else (BillLine("required", units),),
+        state=State.SHORT,
+        expires_at=expires_at,
+        created_at=stamp.now,
+    )
+    active = await find_active(conn, [(tenant.id, wallet)])
+    standing = next((t for t in active if t.status is TopUpStatus.OPEN and _reaches(t, at)), None)
+    links = await find_links(conn, [standing.id]) if standing is not None else []
+    before = [n for n in await find_needs_by_key(conn, [need.key]) if n.state.living]
+    await save_need(conn, need)
+    others = _find_others(standing, links, before)
+    wanted = None if units is None else fit_amount(units + others, asset)[0]
+    if standing is not None and (wanted is None or (standing.asked is not None and wanted <= standing.asked)):
+        await link_needs(conn, standing.id, [need.key])
+        return standing, ()
+    balance = await find_balance(conn, at)
+    (place,) = await read_places(conn, [at], (tenant.id, wallet))
+    top_up = open_for_press(
+        place,
+        make_destination(
+            network,
+            asset,
+            at,
+            baseline=None if balance is None else balance.amount,
+            since=None if balance is None else balance.at.number,
+        ),
+        wanted,
+        tenant=tenant,
+        notify=notify,
+        expires_at=expires_at,
+        stamp=stamp,
+    )
+    events = []
+    if standing is not None:
+        values = {"superseded_by": top_up.id}
+        events.append((await move_top_up(conn, standing, TopUpStatus.SUPERSEDED, stamp, values=values))[1])
+    await insert_top_up(conn, top_up)
+    await link_needs(conn, top_up.id, {need.key, *(x.need for x in links if x.state.living)})
+    await defer_session(conn, top_up)
+    events.append(await make_event(conn, top_up, "opened", stamp.new_id("evt")))
+    await tell_watching(conn, [network.id])
+    await tell_nudge(conn, [network.id])
+    return top_up, tuple(events)
+
+
+def _reaches(top_up: TopUp, at: Holding) -> bool:
+    return len(top_up.destinations) == 1 and top_up.destinations[0].holding == at and top_up.scope != "wallet"
+
+
+def _find_others(standing: TopUp | None, links: Sequence[Link], before: Sequence[Need]) -> int:
+    """What the open top-up brings for asks: it is theirs. What it brings for levels is answered by added money, too."""
+    if standing is None or standing.asked is None or not any(x.need.kind in ASK_KINDS for x in links):
+        return 0
+    return max(0, standing.asked - sum(n.amount for n in before))
