@@ -34,7 +34,10 @@ async def test_generated_requests_are_answered_as_described(tmp_path: Path) -> N
                 *(str(PROGRAM), "run", f"{daemon.url}/openapi.json", "--header", f"Authorization: Bearer {key}"),
                 *("--max-examples", "25", "--seed", "1", "--generation-database", "none", "--no-color"),
                 *("--phases", "examples,coverage,fuzzing"),
-                *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
+                *(
+                    "--checks",
+                    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+                ),
             ]
             ran = await asyncio.to_thread(
                 subprocess.run, command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path

@@ -7,8 +7,9 @@ from aiohttp import web
 from watcher.api import asks, events, preflight, top_ups, users, wallets
 from watcher.api.health import add_health_routes
 from watcher.api.later import add_later_routes
+from watcher.api.openapi import make_openapi
 from watcher.api.problems import make_problem_middleware
-from watcher.api.routing import Answer, Deps, add_route, make_openapi, make_response
+from watcher.api.routing import Answer, Deps, add_route, make_response
 from watcher.api.strict_json import MOST_BYTES
 from watcher.api.webhooks_stripe import add_stripe_routes
 

@@ -139,13 +139,30 @@ def _routes(kind: NeedKind, body: type[AskBody]) -> tuple[Route, ...]:
     path, name = f"/v1/{kind}s", kind.value
     many = f"{path}/{{id}}"
     return (
-        Route("POST", path, f"Propose a {name}", "asks:write", partial(create, kind), body=body, statuses=(200, 201)),
-        Route("GET", path, f"List {name}s", "wallets:read", partial(list_all, kind), query=AskPage),
-        Route("GET", many, f"Read a {name}", "wallets:read", partial(read, kind)),
         Route(
-            "POST", f"{many}/complete", f"Complete a {name}", "asks:write", partial(complete, kind), body=CompleteBody
+            "POST",
+            path,
+            f"Propose a {name}",
+            "asks:write",
+            partial(create, kind),
+            body=body,
+            statuses=(200, 201),
+            answer=name,
         ),
-        Route("POST", f"{many}/cancel", f"Cancel a {name}", "asks:write", partial(cancel, kind)),
+        Route(
+            "GET", path, f"List {name}s", "wallets:read", partial(list_all, kind), query=AskPage, answer=f"{name}_list"
+        ),
+        Route("GET", many, f"Read a {name}", "wallets:read", partial(read, kind), answer=name),
+        Route(
+            "POST",
+            f"{many}/complete",
+            f"Complete a {name}",
+            "asks:write",
+            partial(complete, kind),
+            body=CompleteBody,
+            answer=name,
+        ),
+        Route("POST", f"{many}/cancel", f"Cancel a {name}", "asks:write", partial(cancel, kind), answer=name),
     )
 
 

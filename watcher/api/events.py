@@ -139,7 +139,15 @@ def render_delivery(row: Any) -> JSON:
 
 
 ROUTES = (
-    Route("GET", "/v1/events", "Read events", "wallets:read", list_events, query=EventPage),
-    Route("GET", "/v1/deliveries", "List deliveries", "wallets:read", list_deliveries, query=DeliveryPage),
-    Route("POST", "/v1/deliveries/{id}/redeliver", "Deliver again", "endpoints:write", redeliver),
+    Route("GET", "/v1/events", "Read events", "wallets:read", list_events, query=EventPage, answer="event_list"),
+    Route(
+        "GET",
+        "/v1/deliveries",
+        "List deliveries",
+        "wallets:read",
+        list_deliveries,
+        query=DeliveryPage,
+        answer="delivery_list",
+    ),
+    Route("POST", "/v1/deliveries/{id}/redeliver", "Deliver again", "endpoints:write", redeliver, answer="delivery"),
 )

@@ -91,4 +91,14 @@ async def _read_chain(
         return None
 
 
-ROUTES = (Route("POST", "/v1/preflight", "See how an ask would stand", "asks:write", preflight, body=PreflightBody),)
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/preflight",
+        "See how an ask would stand",
+        "asks:write",
+        preflight,
+        body=PreflightBody,
+        answer="preflight",
+    ),
+)

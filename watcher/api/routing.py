@@ -1,4 +1,4 @@
-"""From a request to a call that a handler can trust, and from the routes to their OpenAPI document."""
+"""From a request to a call that a handler can trust."""
 
 import json
 import re
@@ -90,7 +90,8 @@ class Route:
     query: type[Strict] | None = None
     media_types: tuple[str, ...] = ("application/json",)
     statuses: tuple[int, ...] = (200,)
-    problems: tuple[int, ...] = field(default=(401, 403, 404, 422))
+    answer: str | None = None
+    """The schema of what is answered, by its name in `watcher.api.schemas.table`; None where nothing is."""
 
 
 def add_route(app: web.Application, deps: Deps, route: Route) -> None:
@@ -191,85 +192,3 @@ def _translate(fault: Any) -> FieldError:
     if isinstance(fault.get("input"), JsonNumber):
         code, message = "not_a_string", "must be a string; numbers with fractions are not taken"
     return FieldError(pointer, code, message)
-
-
-def make_openapi(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
-    """OpenAPI 3.1 of the routes, generated so that it can't disagree with them."""
-    paths: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, Any] = {"Problem": _PROBLEM}
-    for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _describe(route, schemas)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "topup-watcher", "version": version},
-        "security": [{"key": []}],
-        "paths": paths,
-        "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": schemas,
-        },
-    }
-
-
-def _describe(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "summary": route.summary,
-        "description": f"Scope: `{route.scope}`.",
-        "parameters": [*_path_parameters(route.path), *_query_parameters(route.query)],
-        "responses": {
-            **{str(s): _answer(s) for s in route.statuses},
-            "default": {
-                "description": "A problem (RFC 9457).",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            },
-        },
-    }
-    if route.body is not None:
-        schema = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(schema.pop("$defs", {}))
-        schemas[route.body.__name__] = schema
-        reference = {"$ref": f"#/components/schemas/{route.body.__name__}"}
-        content = {media: {"schema": reference} for media in route.media_types}
-        described["requestBody"] = {"required": True, "content": content}
-    return described
-
-
-def _answer(status: int) -> dict[str, Any]:
-    if status == 204:  # noqa: PLR2004  no content
-        return {"description": "Done."}
-    return {"description": "The object.", "content": {"application/json": {"schema": {"type": "object"}}}}
-
-
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    schema = {"type": "string", "pattern": ID_PATTERN}
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
-
-
-def _query_parameters(query: type[Strict] | None) -> list[dict[str, Any]]:
-    if query is None:
-        return []
-    properties = query.model_json_schema()["properties"]
-    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]
-
-
-_PROBLEM: Final = {
-    "type": "object",
-    "required": ["type", "title", "status", "code", "request_id"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "code", "message"],
-                "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
-}

@@ -202,10 +202,12 @@ async def _show(conn: AsyncConnection, call: Call, found: TopUp) -> JSON:
 
 
 ROUTES = (
-    Route("GET", "/v1/top-ups", "List top-ups", "wallets:read", list_top_ups, query=TopUpPage),
-    Route("GET", "/v1/top-ups/{id}", "Read a top-up", "wallets:read", get_top_up),
-    Route("POST", "/v1/top-ups", "Add funds", "asks:write", add, body=AddBody, statuses=(200, 201)),
-    Route("POST", "/v1/top-ups/{id}/link", "Get the link now", "links:read", mint_link, body=LinkBody),
-    Route("POST", "/v1/top-ups/{id}/cancel", "Withdraw a top-up", "asks:write", cancel_top_up),
-    Route("POST", "/v1/top-ups/{id}/resend", "Tell of the link once more", "asks:write", resend_top_up),
+    Route("GET", "/v1/top-ups", "List top-ups", "wallets:read", list_top_ups, query=TopUpPage, answer="top_up_list"),
+    Route("GET", "/v1/top-ups/{id}", "Read a top-up", "wallets:read", get_top_up, answer="top_up"),
+    Route("POST", "/v1/top-ups", "Add funds", "asks:write", add, body=AddBody, statuses=(200, 201), answer="top_up"),
+    Route("POST", "/v1/top-ups/{id}/link", "Get the link now", "links:read", mint_link, body=LinkBody, answer="top_up"),
+    Route("POST", "/v1/top-ups/{id}/cancel", "Withdraw a top-up", "asks:write", cancel_top_up, answer="top_up"),
+    Route(
+        "POST", "/v1/top-ups/{id}/resend", "Tell of the link once more", "asks:write", resend_top_up, answer="top_up"
+    ),
 )

@@ -97,6 +97,7 @@ ROUTES = (
         put_user,
         body=UserBody,
         statuses=(200, 201),
+        answer="user",
     ),
-    Route("GET", "/v1/users/{id}", "Read a user", "wallets:read", get_user),
+    Route("GET", "/v1/users/{id}", "Read a user", "wallets:read", get_user, answer="user"),
 )

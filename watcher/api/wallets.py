@@ -223,6 +223,7 @@ ROUTES = (
         put_wallet,
         body=WalletBody,
         statuses=(200, 201),
+        answer="wallet",
     ),
     Route(
         "PATCH",
@@ -232,8 +233,9 @@ ROUTES = (
         patch_wallet,
         body=WalletPatch,
         media_types=("application/json", "application/merge-patch+json"),
+        answer="wallet",
     ),
-    Route("GET", "/v1/wallets/{id}", "Read a wallet", "wallets:read", get_wallet),
-    Route("GET", "/v1/wallets", "List wallets", "wallets:read", list_wallets, query=WalletPage),
+    Route("GET", "/v1/wallets/{id}", "Read a wallet", "wallets:read", get_wallet, answer="wallet"),
+    Route("GET", "/v1/wallets", "List wallets", "wallets:read", list_wallets, query=WalletPage, answer="wallet_list"),
     Route("DELETE", "/v1/wallets/{id}", "Stop watching a wallet", "wallets:write", delete_wallet, statuses=(204,)),
 )

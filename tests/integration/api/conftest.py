@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, insert, select
 
 from config.model import Settings
+from tests.described import validate_answer
 from tests.fakes.settings import SOLANA, make_settings, make_solana, make_tenant
-from tests.integration.watcher.world import World
+from tests.integration.watcher.world import World, check_recorded
 from watcher.api.application import create_app
 from watcher.api.auth import SCOPES, digest_key
 from watcher.api.routing import Deps
@@ -37,7 +38,7 @@ class Caller:
     async def __call__(
         self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str
     ) -> tuple[int, Any]:
-        """Status and body; `raw` is sent as it is."""
+        """Status and body, which is held against the document; `raw` is sent as it is."""
         data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
         sent = {"Authorization": f"Bearer {self.key}"} | (
             {"Content-Type": "application/json"} if data is not None else {}
@@ -45,7 +46,9 @@ class Caller:
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.http.request(method, self.url + path, data=data, headers=sent) as answer:
             text = await answer.read()
-            return answer.status, json.loads(text) if text else None
+            told = json.loads(text) if text else None
+            validate_answer(method, path, answer.status, answer.content_type, told)
+            return answer.status, told
 
 
 @dataclass
@@ -100,6 +103,13 @@ async def serve(world: World) -> AsyncIterator[Api]:
     async with aiohttp.ClientSession() as http:
         yield Api(world, http, f"http://127.0.0.1:{runner.addresses[0][1]}")
     await runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+async def events_are_described(database: Database) -> AsyncIterator[None]:
+    """Whatever a test brought about, each event of it is as its type is described."""
+    yield
+    await check_recorded(database)
 
 
 @pytest.fixture

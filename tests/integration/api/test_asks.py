@@ -14,6 +14,7 @@ from tests.fakes.settings import ETH
 from tests.integration.api.conftest import STRIPE_SECRET, Api, Caller
 from tests.integration.watcher.world import ADDRESS, ETH_HOLDING
 from watcher.model import NewEvent, TopUpStatus
+from watcher.render import render_time
 from watcher.store.events import record_events
 from watcher.store.tables import delivery, endpoint, inbox, session
 from watcher.store.top_ups import find_top_up
@@ -104,7 +105,9 @@ async def test_top_ups_are_listed_by_wallet_and_status(call: Caller, asked: str)
 
 def event_of(api: Api, number: int) -> NewEvent:
     new = api.world.new_id("evt")
-    return NewEvent(new, "default", "network.stale", "network", f"n-{number}", 1, livemode=False, data={})
+    network = {"object": "network", "id": f"n-{number}", "status": "stale", "reason": "unreadable"}
+    data = {"network": network, "changed_at": render_time(api.world.clock.now())}
+    return NewEvent(new, "default", "network.stale", "network", f"n-{number}", 1, livemode=False, data=data)
 
 
 async def test_events_are_gapless_whoever_writes_at_once(api: Api, call: Caller) -> None:

@@ -9,9 +9,11 @@ from sqlalchemy import select, text
 
 from chains.model import NATIVE, Holding
 from config.model import Settings, Tenant
+from tests.described import validate_event
 from tests.fakes.chain import FakeChain
 from tests.fakes.clock import ManualClock, counting_ids
 from tests.fakes.settings import EVM
+from watcher.api.events import render_event
 from watcher.clock import Stamp
 from watcher.judge import Rules
 from watcher.metrics import Metrics
@@ -28,6 +30,14 @@ from watcher.wallet_plan import WalletSpec
 
 ADDRESS = "0xB00F0759DbeeF5E543Cc3E3B07A6442F5f3928a2"
 ETH_HOLDING = Holding(EVM, NATIVE, ADDRESS)
+
+
+async def check_recorded(database: Database) -> None:
+    """Each event in the store is as its type is described."""
+    async with database.begin() as conn:
+        rows = (await conn.execute(select(event))).mappings().all()
+    for row in rows:
+        validate_event(render_event(row))
 
 
 @dataclass
