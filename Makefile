@@ -1,7 +1,7 @@
 # Everything is driven from here; CI runs the same targets.
 SHELL := /bin/bash
 PY := .venv/bin/python
-PACKAGES := chains notifier config watcher tests benchmarks scripts
+PACKAGES := chains notifier config watcher tests benchmarks scripts examples
 
 .PHONY: setup demo test quick acceptance check lint format lock clean
 

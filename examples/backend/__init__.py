@@ -1,0 +1,1 @@
+"""A small wallet backend: copy this folder, and start there."""

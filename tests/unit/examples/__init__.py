@@ -1,0 +1,1 @@
+"""The example programs keep what they show."""
