@@ -89,15 +89,12 @@ def _save(file: Path, cursor: str | None, state: State) -> None:
 
 async def main(given: argparse.Namespace) -> None:
     """Serve until Ctrl-C."""
-    key = {"Authorization": "Bearer " + os.environ["TOPUP_API_KEY"]}
+    url, key = os.environ["TOPUP_URL"], {"Authorization": "Bearer " + os.environ["TOPUP_API_KEY"]}
     limit = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(
-        os.environ["TOPUP_URL"], headers=key, timeout=limit, raise_for_status=True
-    ) as http:
+    async with aiohttp.ClientSession(url, headers=key, timeout=limit, raise_for_status=True) as http:
         backend, app = Backend(given, Client(http)), web.Application()
-        app.add_routes(
-            [web.get("/", backend.show), web.get("/pay/{id}", backend.pay), web.post("/hook", backend.receive)]
-        )
+        routes = [web.get("/", backend.show), web.get("/pay/{id}", backend.pay), web.post("/hook", backend.receive)]
+        app.add_routes(routes)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", given.port).start()

@@ -40,7 +40,8 @@ class Client:
         body = json.dumps({"type": "transaction.proposed", "data": proposal}).encode()
         signed = sign(f"proposed-{proposal['id']}", body, secret, int(time.time()))
         headers = {"content-type": "application/json", **signed}
-        await self._http.post(f"/webhooks/backend/{source}", data=body, headers=headers)
+        async with self._http.post(f"/webhooks/backend/{source}", data=body, headers=headers):
+            pass
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
         async with self._http.request(method, path, json=body) as answer:

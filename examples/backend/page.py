@@ -7,7 +7,7 @@ from typing import Any
 from .state import State
 
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="3">
-<title>Wallets</title><style>body { font: 16px/1.6 system-ui, sans-serif; margin: 2rem }</style>
+<title>Wallets</title><link rel="icon" href="data:,"><style>body { font: 16px/1.6 sans-serif; margin: 2rem }</style>
 """
 _SAID = {"settling": "paid, on its way", "landed": "landed", "retracted": "not needed any more"}
 

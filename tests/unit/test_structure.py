@@ -2,13 +2,14 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("chains", "notifier", "config", "watcher")
+PACKAGES = ("chains", "notifier", "config", "watcher", "examples")
 SOURCES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
@@ -120,6 +121,18 @@ def test_only_its_own_command_imports_the_sandbox() -> None:
         )
     ]
     assert importers == [Path("watcher/cli.py")]
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "examples"], ids=str)
+def test_an_example_stands_alone(path: Path) -> None:
+    """Copied out of this repository it works: it imports its own files, aiohttp, and what Python brings."""
+    imports = [n for n in ast.walk(parse(path)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    roots = {
+        name.partition(".")[0]
+        for n in imports
+        for name in ([a.name for a in n.names] if isinstance(n, ast.Import) else [] if n.level else [n.module or ""])
+    }
+    assert roots <= {*sys.stdlib_module_names, "aiohttp"}
 
 
 def test_no_module_is_a_drawer() -> None:

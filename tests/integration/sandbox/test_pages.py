@@ -6,22 +6,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import async_playwright
 
 from notifier.sandbox.server import SandboxOptions, open_sandbox
 from tests.integration.sandbox.conftest import EVM, SOLANA, StripeClient
 from tests.nodes.anvil import COIN, Anvil
-
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.nodes.browser import open_page
 
 
 async def text_of(stripe: StripeClient, url: str) -> tuple[int, str, str]:
@@ -116,13 +105,7 @@ async def test_pay_in_a_browser(paying: tuple[StripeClient, Anvil], tmp_path: Pa
     stripe, anvil = paying
     session = await stripe.session()
     shots = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = await browser.new_context(java_script_enabled=False, viewport={"width": width, "height": 800})
-        page = await context.new_page()
-        page.set_default_timeout(10_000)
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
+    async with open_page(width=width) as (page, complaints):
         await page.goto(session["redirect_url"])
         await page.screenshot(path=shots / f"pay-{width}.png")
         await page.get_by_label("Amount to deliver").fill("0.25")
@@ -131,6 +114,5 @@ async def test_pay_in_a_browser(paying: tuple[StripeClient, Anvil], tmp_path: Pa
         await page.screenshot(path=shots / f"paid-{width}.png")
         await page.goto(stripe.url)
         await page.screenshot(path=shots / f"index-{width}.png")
-        await browser.close()
     assert complaints == []
     assert await anvil.balance(EVM) == COIN // 4
