@@ -10,9 +10,13 @@ import pytest
 from notifier.model import OutgoingEvent
 from notifier.webhook import encode_event
 from tests.described import DOCUMENT, validate, validate_event
+from tests.fakes.settings import EVM, make_network
 from watcher.api.application import ROUTES
 from watcher.api.schemas.table import SCHEMAS
+from watcher.asks.model import ASK_KINDS, Ask, State
+from watcher.asks.render import render_ask
 from watcher.event_types import EVENT_TYPES
+from watcher.model import NeedKind
 
 AT = "2026-01-02T03:04:05.000Z"
 BLOCK = {"height": 812, "hash": None, "time": AT}
@@ -63,11 +67,35 @@ TOP_UP = {
     "timeline": [{"step": "decided", "at": AT, "proof": BLOCK}],
     **CHANGES,
 }
+WRITTEN: dict[str, dict[str, Any]] = {
+    "transaction": {"needs": [{"asset": "USDC", "amount": "10"}], "gas": {"limit": 65000}},
+    "checkout": {"price": {"fiat": "usd", "amount": "700"}, "pay_in": ["USDC"], "mode": "whole_price"},
+    "swap": {"want": "0xB00F", "pay_in": [{"asset": "USDC", "amount": "57.2"}, {"asset": "ETH"}]},
+}
 
 
 def make_ask(kind: str, **changes: Any) -> dict[str, Any]:
     ask = {"object": kind, "id": "x-1", "status": "short", "wallet": "user-42", "network": "base", "reason": None}
-    return {**ask, "bill": BILL, "top_ups": [TOP_UP], "expires_at": AT, **CHANGES, **changes}
+    life = {"received": None, "transaction_hash": None, "notify": True, "expires_at": AT}
+    return {**ask, **WRITTEN[kind], "bill": BILL, "top_ups": [TOP_UP], **life, **CHANGES, **changes}
+
+
+def make_stored_ask(kind: NeedKind) -> Ask:
+    """As `make_ask` shows it, without its bill."""
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    return Ask(
+        tenant="default",
+        kind=kind,
+        id="x-1",
+        wallet="user-42",
+        network=EVM,
+        status=State.SHORT,
+        body=WRITTEN[kind.value],
+        expires_at=at,
+        version=3,
+        created_at=at,
+        updated_at=at,
+    )
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -99,12 +127,20 @@ def test_asks_are_described_as_the_contract_shows_them(kind: str) -> None:
     """An ask, a list of them, its preflight, and an event that tells of it."""
     validate(kind, make_ask(kind))
     validate(f"{kind}_list", {"object": "list", "data": [make_ask(kind)], "next": None})
-    preflight = {k: v for k, v in make_ask(kind).items() if k not in CHANGES and k != "expires_at"}
+    preflight = {k: v for k, v in make_ask(kind).items() if k not in CHANGES}
     validate("preflight", preflight | {"id": None})
     reason = {"code": "not_sold_here", "detail": "…", "alternatives": [{"network": "base", "asset": "ETH"}]}
     told = make_ask(kind, status="not_funds", bill=None, top_ups=[], reason=reason)
     event = {"id": "evt_1", "type": f"{kind}.not_funds", "created_at": AT, "livemode": False, "version": 4}
     validate_event({**event, "subject": {"object": kind, "id": "x-1"}, "data": {kind: told}})
+
+
+@pytest.mark.parametrize("kind", ASK_KINDS)
+def test_asks_are_described_as_they_are_rendered(kind: NeedKind) -> None:
+    """What the renderer makes of an ask: the very fields, no more and no fewer."""
+    rendered = render_ask(make_stored_ask(kind), [], [], make_network(), with_links=False)
+    validate(kind.value, rendered)
+    assert set(rendered) == set(make_ask(kind.value))
 
 
 def test_fields_may_be_added() -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from watcher.api.schemas.objects import CHANGES, RECEIVED
 from watcher.api.schemas.words import (
+    AMOUNT,
     FLAG,
     JSON,
     OWN_ID,
@@ -26,6 +27,22 @@ _REASON: Final = fields(
     {"detail": nullable(TEXT), "alternatives": listed(fields({"network": TEXT, "asset": TEXT}))},
     about="Why money is not asked for, or would not help.",
 )
+_GAS: Final = {"anyOf": [fields({"limit": {"type": "integer"}}), fields({"payer": const("other")})]}
+_WRITTEN: Final[Mapping[str, Mapping[str, JSON]]] = {
+    "transaction": {
+        "transaction": {"type": ["object", "string"]},
+        "needs": listed(fields({"asset": TEXT, "amount": AMOUNT})),
+        "gas": _GAS,
+    },
+    "checkout": {
+        "price": {"anyOf": [fields({"asset": TEXT, "amount": AMOUNT}), fields({"fiat": TEXT, "amount": AMOUNT})]},
+        "pay_in": listed(TEXT),
+        "mode": one_of("difference", "whole_price"),
+        "gas": _GAS,
+    },
+    "swap": {"want": TEXT, "pay_in": listed(fields({"asset": TEXT}, {"amount": nullable(AMOUNT)})), "gas": _GAS},
+}
+"""What is shown of how it was written, where it was."""
 
 
 def _answered(kind: str) -> dict[str, JSON]:
@@ -42,12 +59,12 @@ def _answered(kind: str) -> dict[str, JSON]:
 
 
 def _ask(kind: str) -> JSON:
-    optional = {"notify": FLAG, "received": RECEIVED, "transaction_hash": nullable(TEXT)}
-    return fields({**_answered(kind), "id": OWN_ID, "expires_at": TIME, **CHANGES}, optional)
+    life = {"received": RECEIVED, "transaction_hash": nullable(TEXT), "notify": FLAG, "expires_at": TIME}
+    return fields({**_answered(kind), "id": OWN_ID, **life, **CHANGES}, _WRITTEN[kind])
 
 
 def _preflight(kind: str) -> JSON:
-    return fields({**_answered(kind), "id": {"type": "null"}})
+    return fields({**_answered(kind), "id": {"type": "null"}}, _WRITTEN[kind])
 
 
 ASKS: Final[Mapping[str, JSON]] = {

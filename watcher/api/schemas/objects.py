@@ -100,12 +100,12 @@ _BILL: Final = fields(
             fields(
                 {
                     **ASSET,
-                    "as_of": nullable(BLOCK),
+                    "as_of": BLOCK,
                     "lines": listed(fields({"what": one_of(*WHATS), "amount": AMOUNT})),
-                    "needed": nullable(AMOUNT),
-                    "balance": nullable(AMOUNT),
+                    "needed": AMOUNT,
+                    "balance": AMOUNT,
                     "in_flight": AMOUNT,
-                    "missing": nullable(AMOUNT),
+                    "missing": AMOUNT,
                     "asked": nullable(AMOUNT),
                     "landed_when": _LANDED_WHEN,
                 },
