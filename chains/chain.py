@@ -47,13 +47,14 @@ class Chain(Protocol):
     async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:
         """The balance of each holding, in base units: at exactly that block (EVM), or at that slot or later (Solana).
 
-        One Balance a holding, in the order given. Raises `BlockGone` when the block was orphaned, `Unavailable`.
+        One Balance a holding, in the order given. A holding that stays unknown though the network can be read (its
+        token is not there) is left out, never a zero. Raises `BlockGone` when the block was orphaned, `Unavailable`.
         """
 
     async def settled_balances(self, holdings: Collection[Holding]) -> tuple[Balance, ...]:
         """The balance of each holding at the closing depth: N confirmations, `safe`, or `finalized`.
 
-        Raises `Unavailable`, also when the chain is too young to have a block that deep.
+        What stays unknown is left out. Raises `Unavailable`, also when the chain is too young to have such a block.
         """
 
     async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:

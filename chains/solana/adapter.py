@@ -60,7 +60,7 @@ class SolanaChain:
             http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
         )
         self._reader = AccountReader(self._rpc, clock=clock)
-        self._mints = Mints(network, assets, self._reader)
+        self._mints = Mints(network, assets, self._reader, clock=clock)
         wake = asyncio.Event()
         self._feed = AccountFeed(
             ws_urls,
@@ -114,16 +114,21 @@ class SolanaChain:
         return self._follower.follow(after)
 
     async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:
-        """Confirmed balances at that slot or later, each with the slot it was read at. Raises `Unavailable`."""
+        """Confirmed balances at that slot or later, each with the slot it was read at. Raises `Unavailable`.
+
+        Holdings of a mint that is none, or has other decimals than configured, are left out.
+        """
         return await self._read(holdings, "confirmed", at.number)
 
     async def settled_balances(self, holdings: Collection[Holding]) -> tuple[Balance, ...]:
-        """Balances at the closing depth. Raises `Unavailable`."""
+        """Balances at the closing depth, as far as known. Raises `Unavailable`."""
         return await self._read(holdings, self._close_at, 0)
 
     async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:
         """What a transaction brought to a holding, once at the closing depth; None until then, or if it failed."""
         await self._learn([holding])
+        if not self._mints.knows(holding):
+            raise Unavailable(f"{holding.asset} is not a mint as configured")
         try:
             found = await receipts.find_transaction(self._rpc, transaction, self._close_at)
             if found is None or found["slot"] > await self._reader.head(self._close_at):
@@ -145,6 +150,7 @@ class SolanaChain:
 
     async def _read(self, holdings: Collection[Holding], commitment: Commitment, min_slot: int) -> tuple[Balance, ...]:
         await self._learn(holdings)
+        holdings = [holding for holding in holdings if self._mints.knows(holding)]
         accounts = [self._mints.account_of(holding) for holding in holdings]
         found = await self._reader.read(accounts, commitment, min_slot)
         return tuple(

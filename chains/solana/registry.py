@@ -1,38 +1,62 @@
 """Which holdings are watched, and in which account each one lies."""
 
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 
+import structlog
 from solders.pubkey import Pubkey
 
 from chains.errors import Unavailable
 from chains.model import NATIVE, Asset, Holding, NetworkId
-from chains.solana.accounts import Mint, associated_account, read_mint
+from chains.solana.accounts import Account, Mint, associated_account, read_mint
 from chains.solana.reader import AccountReader
+
+log = structlog.get_logger()
+
+_LOOK_AGAIN_SECONDS: Final = 60.0
+"""Between two looks at an address that was no mint: one may be made there later."""
 
 
 class Mints:
     """Which program owns each mint. Read once: a mint never changes its program or decimals."""
 
-    def __init__(self, network: NetworkId, assets: Sequence[Asset], reader: AccountReader) -> None:
+    def __init__(
+        self,
+        network: NetworkId,
+        assets: Sequence[Asset],
+        reader: AccountReader,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`assets` starts with the network's own coin."""
         if not assets or assets[0].reference != NATIVE:
             raise ValueError("the first asset must be the network's own coin")
         self._network = network
         self._decimals = {asset.reference: asset.decimals for asset in assets}
         self._reader = reader
+        self._clock = clock
         self._known: dict[str, Mint] = {}
+        self._none: dict[str, float] = {}
+        """Mints that are none, or have other decimals than configured, and when each one is looked at again."""
+        self._told: set[str] = set()
 
     async def learn(self) -> None:
-        """Read the mints not known yet. Raises `Unavailable`, also for what is no mint or has other decimals."""
-        missing = [mint for mint in self._decimals if mint != NATIVE and mint not in self._known]
+        """Read the mints not known yet; what is no mint stays unknown, and is said once. Raises `Unavailable`."""
+        now = self._clock()
+        missing = [m for m in self._decimals if m != NATIVE and m not in self._known and self._none.get(m, now) <= now]
         for mint, (account, _) in zip(missing, await self._reader.read(missing, "confirmed"), strict=True):
             try:
-                found = read_mint(account)
+                self._known[mint] = self._judge(mint, account)
             except Unavailable as error:
-                raise Unavailable(f"{mint}: {error}") from None
-            if found.decimals != self._decimals[mint]:
-                raise Unavailable(f"{mint} has {found.decimals} decimals, the configuration says otherwise")
-            self._known[mint] = found
+                self._none[mint] = now + _LOOK_AGAIN_SECONDS
+                if mint not in self._told:
+                    log.warning("mint.unknown", network=self._network, mint=mint, reason=str(error))
+                self._told.add(mint)
+
+    def knows(self, holding: Holding) -> bool:
+        """Whether the account of a holding can be found: its mint was learnt, or it needs none."""
+        return holding.asset == NATIVE or holding.asset in self._known
 
     def program(self, mint: str) -> str:
         """The token program of a mint. Raises KeyError before it was learnt."""
@@ -49,6 +73,12 @@ class Mints:
         Pubkey.from_string(holding.address)
         if holding.network != self._network or holding.asset not in self._decimals:
             raise ValueError(f"{holding.asset} is not an asset of this chain")
+
+    def _judge(self, mint: str, account: Account | None) -> Mint:
+        found = read_mint(account)
+        if found.decimals != self._decimals[mint]:
+            raise Unavailable(f"has {found.decimals} decimals, the configuration says otherwise")
+        return found
 
 
 class Registry:
@@ -92,12 +122,12 @@ class Registry:
         if any(holding.asset != NATIVE for holding in self._waiting):
             await self._mints.learn()
         fresh = set()
-        for holding in self._waiting:
+        for holding in [holding for holding in self._waiting if self._mints.knows(holding)]:
+            del self._waiting[holding]
             account = self._accounts[holding] = self._mints.account_of(holding)
             if account not in self._holdings:
                 fresh.add(account)
             self._holdings[account] = (*self._holdings.get(account, ()), holding)
-        self._waiting.clear()
         return fresh
 
     def at(self, accounts: Iterable[str]) -> set[Holding]:

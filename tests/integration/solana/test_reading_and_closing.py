@@ -3,6 +3,7 @@
 import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from structlog.testing import capture_logs
 
 from chains.errors import Unavailable
 from chains.model import Asset, BlockRef, Holding
@@ -51,14 +52,19 @@ async def test_what_arrives_after_a_transfer_fee(node: SolanaNode) -> None:
 
 
 async def test_a_mint_that_is_none_is_unknown(node: SolanaNode) -> None:
-    """A token whose mint is not there, or has other decimals than configured, has no balances at all."""
+    """A token whose mint is not there, or has other decimals than configured, has no balances and no receipts."""
     mint, owner = await node.create_mint(decimals=6), Keypair()
+    signature = await node.mint_to(mint, owner.pubkey(), 5)
     nobody = Asset(NETWORK, str(Keypair().pubkey()), "NONE", 6)
     other = Asset(NETWORK, str(mint.address), "USDC", 9)
     for asset, words in ((nobody, "not a mint"), (other, "6 decimals")):
-        async with chain_on(node.rpc_url, assets=(asset,)) as chain:
-            with pytest.raises(Unavailable, match=words):
-                await chain.balances([Holding(NETWORK, asset.reference, str(owner.pubkey()))], NOW)
+        held = Holding(NETWORK, asset.reference, str(owner.pubkey()))
+        with capture_logs() as logs:
+            async with chain_on(node.rpc_url, assets=(asset,)) as chain:
+                assert await chain.balances([held], NOW) == await chain.settled_balances([held]) == ()
+                with pytest.raises(Unavailable, match="not a mint as configured"):
+                    await chain.find_receipt(signature, held)
+        assert [words in line["reason"] for line in logs if line["event"] == "mint.unknown"] == [True]
 
 
 @pytest.mark.needs_cheats
