@@ -12,8 +12,9 @@ from chains.solana import fees, receipts
 from chains.solana.accounts import Account, lamports_of, tokens_of
 from chains.solana.follower import Follower
 from chains.solana.pubsub import AccountFeed
-from chains.solana.reader import AccountReader, Commitment, classify
+from chains.solana.reader import AccountReader, classify
 from chains.solana.registry import Mints, Registry
+from chains.solana.slots import Commitment
 
 CloseAt = Literal[1, "finalized"]
 """The closing depth: `finalized`, or 1 for `confirmed`, which is for local clusters."""

@@ -88,7 +88,7 @@ class Follower:
         """Each move after `after`."""
         self._resume(after)
         first, last_look = True, self._clock()
-        self._reader.forgive()
+        self._reader.slots.forgive()
         while True:
             self._wake.clear()
             try:
@@ -116,7 +116,7 @@ class Follower:
         if after is None:
             self._pending |= self._registry.all()
         elif self._last is None or after.number < self._last:
-            self._reader.expect(after.number)
+            self._reader.slots.expect(after.number)
             self._pending |= self._registry.all()
             self._gap = True
 
@@ -133,8 +133,8 @@ class Follower:
             self._last_check = now
         self._feed.add(await self._registry.place())
         slot = await self._reader.head("confirmed", patience=self._stale / 2)
-        if self._reader.stood_for > self._stale:
-            raise _Standing(f"slot {slot} has not moved for {self._reader.stood_for:.0f} s")
+        if self._reader.slots.stood_for > self._stale:
+            raise _Standing(f"slot {slot} has not moved for {self._reader.slots.stood_for:.0f} s")
         self._take_hints(slot, now)
         if self._feed.gap:
             self._feed.gap = False

@@ -7,7 +7,7 @@ from solders.signature import Signature
 
 from chains.rpc import RpcClient
 from chains.rpc_answer import Null
-from chains.solana.reader import Commitment
+from chains.solana.slots import Commitment
 
 
 async def find_transaction(rpc: RpcClient, signature: str, commitment: Commitment) -> Mapping[str, Any] | None:

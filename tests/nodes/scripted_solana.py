@@ -51,6 +51,8 @@ class ScriptedSolana:
         self.faults: deque[Fault] = deque()
         """Of the next answers to anything but the question for the genesis hash."""
         self.always: Fault | None = None
+        self.slips: deque[int] = deque()
+        """By how many slots the next answers that tell one are too high."""
         self.asked: list[str] = []
         self.acknowledges = True
         self.tells_slots = True
@@ -172,6 +174,8 @@ class ScriptedSolana:
         if method == "getSlot":
             self.slot += not self.frozen
         slot = self.slot - 500 * (fault is Fault.LOWER_SLOT)
+        if self.slips and method in ("getSlot", "getMultipleAccounts"):
+            slot += self.slips.popleft()
         if method == "getSlot":
             return slot
         if method == "getMultipleAccounts":
