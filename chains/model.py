@@ -49,7 +49,8 @@ class BlockRef:
     number: int
     """Block number, or slot. A slot is not Solana's "block height"."""
     hash: str | None
-    """Block hash; None on Solana, where balances are read at a slot."""
+    """Block hash. None on Solana, where balances are read at a slot; but a step of a local cluster has its genesis
+    hash here, so that a cursor tells which ledger it is of."""
     time: datetime | None = None
     """The block's own time, aware UTC, where the node says it."""
 

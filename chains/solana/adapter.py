@@ -11,10 +11,11 @@ from chains.rpc import Identity, RpcClient
 from chains.solana import fees, receipts
 from chains.solana.accounts import Account, lamports_of, tokens_of
 from chains.solana.follower import Follower
+from chains.solana.ledger import Ledger
 from chains.solana.pubsub import AccountFeed
 from chains.solana.reader import AccountReader, classify
 from chains.solana.registry import Mints, Registry
-from chains.solana.slots import Commitment
+from chains.solana.slots import Commitment, Slots
 
 CloseAt = Literal[1, "finalized"]
 """The closing depth: `finalized`, or 1 for `confirmed`, which is for local clusters."""
@@ -46,19 +47,25 @@ class SolanaChain:
     ) -> None:
         """Plain settings of one network; the first of `assets` is the native coin.
 
-        `genesis_hash` is what endpoints must give; None, for a local validator, believes any. `poll_seconds` is the
+        `genesis_hash` is what endpoints must give; None, for a local validator, believes any, and takes another one
+        than before for a new ledger: a step with a gap at its head, however low its slots are. `poll_seconds` is the
         time between two looks that nothing woke; `tick_seconds` the longest time without a step while slots pass,
         and the pace of the rotating slice of `slice_size` holdings; `stale_seconds` the patience with endpoints that
         can't be read, or whose slot stands. `priority_fee`: micro-lamports a unit, None to ask the node. A websocket
         must answer each request within `ack_seconds` and tell a slot every `silence_seconds`. `resync` is for a test
         (see `AccountFeed`).
         """
-        identity = Identity("getGenesisHash", lambda answer: isinstance(answer, str) and genesis_hash in (None, answer))
+        self._ledger = Ledger(genesis_hash)
         self._network = network
         self._close_at: Commitment = "confirmed" if close_confirmations == 1 else "finalized"
         self._priority_fee = priority_fee
+        self._clock = clock
         self._rpc = RpcClient(
-            http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
+            http_urls,
+            timeout_seconds=timeout_seconds,
+            classify=classify,
+            identity=Identity("getGenesisHash", self._ledger.is_ours),
+            clock=clock,
         )
         self._reader = AccountReader(self._rpc, clock=clock)
         self._mints = Mints(network, assets, self._reader, clock=clock)
@@ -77,12 +84,14 @@ class SolanaChain:
             Registry(self._mints),
             self._feed,
             wake,
+            ledger=self._ledger,
             poll_seconds=poll_seconds,
             stale_seconds=stale_seconds,
             tick_seconds=tick_seconds,
             slice_size=slice_size,
             clock=clock,
         )
+        self._ledger.on_change = self._begin_anew
 
     @property
     def network(self) -> NetworkId:
@@ -149,11 +158,19 @@ class SolanaChain:
         price = self._priority_fee if self._priority_fee is not None else await fees.recent_price(self._rpc)
         return fees.make_fee(price)
 
+    def _begin_anew(self) -> None:
+        self._reader.slots = Slots(clock=self._clock)
+        self._mints.forget()
+        self._follower.begin_anew()
+
     async def _read(self, holdings: Collection[Holding], commitment: Commitment, min_slot: int) -> tuple[Balance, ...]:
         await self._learn(holdings)
         holdings = [holding for holding in holdings if self._mints.knows(holding)]
         accounts = [self._mints.account_of(holding) for holding in holdings]
+        ledger = self._ledger.local
         found = await self._reader.read(accounts, commitment, min_slot)
+        if ledger not in (None, self._ledger.local):
+            raise Unavailable("the ledger was wiped meanwhile")
         return tuple(
             Balance(holding, self._amount(holding, account), BlockRef(slot, None))
             for holding, (account, slot) in zip(holdings, found, strict=True)

@@ -11,6 +11,7 @@ import structlog
 from chains.errors import Unavailable
 from chains.model import BlockRef, Holding, Step
 from chains.rpc import RpcClient
+from chains.solana.ledger import Ledger
 from chains.solana.pubsub import AccountFeed
 from chains.solana.reader import AccountReader
 from chains.solana.registry import Registry
@@ -42,6 +43,7 @@ class Follower:
         feed: AccountFeed,
         wake: asyncio.Event,
         *,
+        ledger: Ledger,
         poll_seconds: float,
         stale_seconds: float,
         tick_seconds: float,
@@ -53,6 +55,7 @@ class Follower:
         self._reader = reader
         self._registry = registry
         self._feed = feed
+        self._ledger = ledger
         self._wake = wake
         self._poll = poll_seconds
         self._stale = stale_seconds
@@ -67,6 +70,8 @@ class Follower:
         """Those of them that have waited too long for the short pause."""
         self._unheard_turn: list[str] = []
         self._gap = False
+        self._anew = False
+        """The ledger was wiped since the last look."""
         self._last: int | None = None
         """The slot of the last step that was taken."""
         self._last_tick = self._last_check = clock()
@@ -83,6 +88,12 @@ class Follower:
         self._feed.drop(self._registry.remove(holdings))
         self._pending.difference_update(holdings)
         self._given.difference_update(holdings)
+
+    def begin_anew(self) -> None:
+        """The ledger was wiped: the next step is a gap, with every holding."""
+        self._feed.drop(self._registry.displace())
+        self._anew = True
+        self._wake.set()
 
     async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
         """Each move after `after`."""
@@ -115,6 +126,8 @@ class Follower:
         self._given = set()
         if after is None:
             self._pending |= self._registry.all()
+        elif not self._ledger.recall(after.hash):
+            self._gap = True
         elif self._last is None or after.number < self._last:
             self._reader.slots.expect(after.number)
             self._pending |= self._registry.all()
@@ -136,8 +149,8 @@ class Follower:
         if self._reader.slots.stood_for > self._stale:
             raise _Standing(f"slot {slot} has not moved for {self._reader.slots.stood_for:.0f} s")
         self._take_hints(slot, now)
-        if self._feed.gap:
-            self._feed.gap = False
+        if self._feed.gap or self._anew:
+            self._feed.gap = self._anew = False
             self._gap = True
             self._pending |= self._registry.all()
         ticked = now - self._last_tick >= self._tick and slot != self._last
@@ -177,4 +190,4 @@ class Follower:
         if self._gap:
             dirty |= self._registry.all()
         self._pending, self._given = set(), dirty
-        return Step(BlockRef(slot, None), frozenset(dirty), gap=self._gap)
+        return Step(BlockRef(slot, self._ledger.local), frozenset(dirty), gap=self._gap)

@@ -166,6 +166,7 @@ class AccountReader:
         """Raises `Behind` for a slot below what was seen or asked for."""
         if slot < least:
             self._rpc.doubt(endpoint)
+            endpoint.known = False  # another ledger may answer now: it is asked who it is before anything else
             log.info("slot.lower", host=endpoint.host, slot=slot, seen=least)
             raise Behind(f"{endpoint.host} is at slot {slot}, {least} was seen")
 

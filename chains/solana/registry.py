@@ -54,6 +54,11 @@ class Mints:
                     log.warning("mint.unknown", network=self._network, mint=mint, reason=str(error))
                 self._told.add(mint)
 
+    def forget(self) -> None:
+        """The ledger was wiped: whatever was a mint may be none."""
+        self._known.clear()
+        self._none.clear()
+
     def knows(self, holding: Holding) -> bool:
         """Whether the account of a holding can be found: its mint was learnt, or it needs none."""
         return holding.asset == NATIVE or holding.asset in self._known
@@ -113,6 +118,14 @@ class Registry:
             else:
                 del self._holdings[account]
                 freed.add(account)
+        return freed
+
+    def displace(self) -> set[str]:
+        """Find every account anew; the accounts that holdings were in."""
+        freed = set(self._holdings)
+        self._waiting = dict.fromkeys((*self._accounts, *self._waiting))
+        self._accounts.clear()
+        self._holdings.clear()
         return freed
 
     async def place(self) -> set[str]:
