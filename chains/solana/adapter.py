@@ -56,6 +56,7 @@ class SolanaChain:
         (see `AccountFeed`).
         """
         self._ledger = Ledger(genesis_hash)
+        identity = Identity("getGenesisHash", self._ledger.is_ours)
         self._network = network
         self._close_at: Commitment = "confirmed" if close_confirmations == 1 else "finalized"
         self._priority_fee = priority_fee
@@ -64,7 +65,7 @@ class SolanaChain:
             http_urls,
             timeout_seconds=timeout_seconds,
             classify=classify,
-            identity=Identity("getGenesisHash", self._ledger.is_ours),
+            identity=identity,
             clock=clock,
         )
         self._reader = AccountReader(self._rpc, clock=clock)
@@ -76,6 +77,7 @@ class SolanaChain:
             per_connection=subscriptions_per_connection,
             ack_seconds=ack_seconds,
             silence_seconds=silence_seconds,
+            identity=identity if genesis_hash is not None else None,
             resync=resync,
         )
         self._follower = Follower(

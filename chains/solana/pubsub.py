@@ -9,6 +9,8 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from chains.errors import Unavailable, WrongNetwork
+from chains.rpc import Identity, RpcClient
 from chains.solana.connection import Connection, Lost, Subscriptions
 
 log = structlog.get_logger()
@@ -18,6 +20,8 @@ _LONGEST_PAUSE: Final = 30.0
 _HEALTHY_SECONDS: Final = 3.0
 """A connection must live so long before the pause between attempts shrinks back."""
 _CONNECT_SECONDS: Final = 10.0
+_CHECK_SECONDS: Final = 2.0
+"""For one question who a websocket's node is."""
 _MAX_MESSAGE: Final = 2**24
 
 
@@ -36,16 +40,22 @@ class AccountFeed:
         per_connection: int,
         ack_seconds: float,
         silence_seconds: float,
+        identity: Identity | None = None,
         resync: bool = True,
     ) -> None:
         """`wake` is set when there is something to take. Without `resync`, which is for a test, a reconnection
         is trusted to have missed nothing.
+
+        Each node is asked for its `identity` before it is listened to, and left when it is another chain's. Nodes
+        don't tell it over a websocket (method not found), so it is asked over HTTP where the same node should be; one
+        that does not answer there is believed. What that can cost is hints: balances are never read from it.
         """
         self._urls = tuple(urls)
         self._wake = wake
         self._per_connection = per_connection
         self._ack_seconds = ack_seconds
         self._silence_seconds = silence_seconds
+        self._identity = identity
         self._resync = resync
         self._shards: list[Subscriptions] = []
         self._shard_of: dict[str, Subscriptions] = {}
@@ -142,6 +152,8 @@ class AccountFeed:
         on_subscribed: Callable[[str, int], None],
         on_synced: Callable[[], None],
     ) -> None:
+        if self._identity is not None:
+            await _check(url, self._identity)
         async with asyncio.timeout(_CONNECT_SECONDS):
             opened = await session.ws_connect(url, heartbeat=20, max_msg_size=_MAX_MESSAGE, compress=0)
         async with opened as socket:
@@ -159,3 +171,24 @@ class AccountFeed:
         if account in self._shard_of:
             self.hints[account] = max(slot, self.hints.get(account, 0))
             self._wake.set()
+
+
+def find_twins(url: str) -> list[str]:
+    """Where a websocket's node answers over HTTP: a hosted one at the same URL, Agave itself on the port before."""
+    ws = URL(url)
+    scheme = "https" if ws.scheme == "wss" else "http"
+    twins = [str(ws.with_scheme(scheme))]
+    if ws.host and ws.explicit_port:
+        twins.append(str(URL.build(scheme=scheme, host=ws.host, port=ws.explicit_port - 1, path="/")))
+    return twins
+
+
+async def _check(url: str, identity: Identity) -> None:
+    """Raises `Lost` for a node that says it is another chain's."""
+    async with RpcClient(find_twins(url), timeout_seconds=_CHECK_SECONDS, identity=identity) as client:
+        try:
+            await client.check()
+        except WrongNetwork:
+            raise Lost("serves another chain") from None
+        except Unavailable:
+            log.info("pubsub.unchecked", host=URL(url).host)

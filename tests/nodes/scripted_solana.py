@@ -54,6 +54,8 @@ class ScriptedSolana:
         self.slips: deque[int] = deque()
         """By how many slots the next answers that tell one are too high."""
         self.asked: list[str] = []
+        self.identifies = True
+        """Whether it tells its genesis hash."""
         self.acknowledges = True
         self.tells_slots = True
         self.refuses: set[str] = set()
@@ -68,6 +70,7 @@ class ScriptedSolana:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/", self._http)
+        app.router.add_post("/ws", self._http)
         app.router.add_get("/ws", self._ws)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -170,7 +173,7 @@ class ScriptedSolana:
 
     def _result(self, method: str, params: list[Any], fault: Fault | None) -> Any:
         if method == "getGenesisHash":
-            return self.genesis
+            return self.genesis if self.identifies else None
         if method == "getSlot":
             self.slot += not self.frozen
         slot = self.slot - 500 * (fault is Fault.LOWER_SLOT)
