@@ -4,14 +4,18 @@ Each transfer has a payer of its own, filled by the faucet. Payments at the same
 overspend, and no two airdrops or transfers are alike: a validator takes equal ones for one.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+import structlog
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -29,9 +33,22 @@ from spl.token.models import MintToParams
 
 from notifier.sandbox.delivery import DeliveryFailed, Rpc, TransferFailed, poll, to_units
 
+log = structlog.get_logger()
+
 SPARE: Final = 10**8
 """Lamports beside the amount: fees, an account's rent, and the rent that the payer itself must keep."""
+AGAIN_SECONDS: Final = 2.0
+"""Between two times that a transfer is handed to the validator."""
 _CONFIRMED: Final = {"commitment": "confirmed"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A transfer that is not there yet. The same bytes are the same transfer, however often they are sent."""
+
+    wire: str
+    blockhash: str
+    """While it is valid the transfer may still be executed; afterwards never."""
 
 
 class SolanaDelivery:
@@ -44,6 +61,7 @@ class SolanaDelivery:
             currency: (Pubkey.from_string(mint), Keypair.from_bytes(bytes(json.loads(file.read_text()))))
             for currency, (mint, file) in tokens.items()
         }
+        self._under_way: dict[str, _Sent] = {}
 
     async def send(self, currency: str, address: str, amount: Decimal) -> str:
         """See `Delivery.send`."""
@@ -68,18 +86,48 @@ class SolanaDelivery:
         return await self._submit([opened, mint_to(minted)], payer, authority)
 
     async def wait(self, transaction: str) -> None:
-        """See `Delivery.wait`."""
+        """See `Delivery.wait`. A transfer that the validator dropped is sent again until its blockhash has expired."""
+        now = asyncio.get_running_loop().time
+        again = now() + AGAIN_SECONDS
 
         async def is_there() -> bool:
-            options = {"searchTransactionHistory": True}
-            (status,) = (await self._rpc("getSignatureStatuses", [transaction], options))["value"]
-            if status is None or status.get("confirmationStatus") not in ("confirmed", "finalized"):
-                return False
-            if status.get("err") is not None:
-                raise TransferFailed(f"the transfer failed: {status['err']}")
-            return True
+            nonlocal again
+            if now() < again:
+                return await self._is_confirmed(transaction)
+            again = now() + AGAIN_SECONDS
+            expired = await self._is_expired(transaction)
+            if await self._is_confirmed(transaction):  # asked last: it may have been executed just before the end
+                return True
+            if expired:
+                log.warning("sandbox.transfer_dropped", transaction=transaction)
+                raise TransferFailed("the validator dropped the transfer, and its blockhash has expired: pay again")
+            await self._send_again(transaction)
+            return False
 
-        await poll(is_there)
+        try:
+            await poll(is_there)
+        except TransferFailed:
+            self._under_way.pop(transaction, None)
+            raise
+        self._under_way.pop(transaction, None)
+
+    async def _is_confirmed(self, transaction: str) -> bool:
+        options = {"searchTransactionHistory": True}
+        (status,) = (await self._rpc("getSignatureStatuses", [transaction], options))["value"]
+        if status is None or status.get("confirmationStatus") not in ("confirmed", "finalized"):
+            return False
+        if status.get("err") is not None:
+            raise TransferFailed(f"the transfer failed: {status['err']}")
+        return True
+
+    async def _is_expired(self, transaction: str) -> bool:
+        sent = self._under_way.get(transaction)
+        return sent is None or not (await self._rpc("isBlockhashValid", sent.blockhash, _CONFIRMED))["value"]
+
+    async def _send_again(self, transaction: str) -> None:
+        options = {"encoding": "base64", "skipPreflight": True}
+        with suppress(DeliveryFailed):  # it has it already, for instance
+            await self._rpc("sendTransaction", self._under_way[transaction].wire, options)
 
     async def _find_program(self, mint: Pubkey) -> Pubkey:
         """The token program that a mint belongs to."""
@@ -105,4 +153,6 @@ class SolanaDelivery:
         message = MessageV0.try_compile(signers[0].pubkey(), instructions, [], Hash.from_string(recent))
         wire = base64.b64encode(bytes(VersionedTransaction(message, list(signers)))).decode()
         options = {"encoding": "base64", "preflightCommitment": "confirmed"}
-        return str(await self._rpc("sendTransaction", wire, options))
+        transaction = str(await self._rpc("sendTransaction", wire, options))
+        self._under_way[transaction] = _Sent(wire, recent)
+        return transaction

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from notifier.sandbox.server import SandboxOptions, open_sandbox
 from tests.integration.sandbox.conftest import EVM, TOP_UP, StripeClient, until
+from tests.integration.sandbox.door import open_door
 from tests.nodes.anvil import COIN, Anvil
 from tests.nodes.solana import SOL, SolanaNode
-from tests.nodes.solana_process import free_ports
 
 USDC = {**TOP_UP, "destination_currencies[0]": "usdc", "destination_currency": "usdc", "destination_amount": "12.5"}
 
@@ -167,32 +165,12 @@ async def test_dead_node(anvil: Anvil, http: aiohttp.ClientSession) -> None:
     assert await anvil.balance(EVM) == COIN // 2
 
 
-class Door:
-    """Passes calls on to a node, except those that it is told to refuse."""
-
-    def __init__(self, node: Anvil, http: aiohttp.ClientSession) -> None:
-        self.seen: list[str] = []
-        self.refused = ""
-        self._node = node
-        self._http = http
-
-    async def serve(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        self.seen.append(body["method"])
-        if body["method"] == self.refused:
-            return web.Response(status=503)
-        async with self._http.post(self._node.http, json=body) as answer:
-            return web.Response(body=await answer.read(), content_type="application/json")
-
-
 @pytest.mark.evm
 async def test_sent_once(anvil: Anvil, http: aiohttp.ClientSession) -> None:
     """A transfer that nobody could wait for is waited for by the next press of Pay, and not sent again."""
-    door, app = Door(anvil, http), web.Application()
-    app.router.add_post("/", door.serve)
     async with AsyncExitStack() as stack:
-        front = await stack.enter_async_context(TestServer(app, port=free_ports(1)))
-        options = SandboxOptions("127.0.0.1", 0, evm_rpc=str(front.make_url("/")))
+        door, front = await stack.enter_async_context(open_door(anvil.http, http))
+        options = SandboxOptions("127.0.0.1", 0, evm_rpc=front)
         stripe = StripeClient(await stack.enter_async_context(open_sandbox(options)), http)
         session = await stripe.session()
         door.refused = "eth_getTransactionReceipt"
