@@ -1,5 +1,6 @@
 """Coins on a local EVM node with unlocked accounts, such as anvil: the first account pays."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -34,13 +35,15 @@ class EvmDelivery:
         self._web3 = AsyncWeb3(self._provider)
         self._http = http
         self._tokens = tokens
+        self._one_at_a_time = asyncio.Lock()
+        """The node gives two transfers that come at the same moment the same nonce."""
 
     async def send(self, currency: str, address: str, amount: Decimal) -> str:
         """See `Delivery.send`."""
         if currency not in COINS and currency not in self._tokens:
             raise DeliveryFailed(f"no contract is known for {currency}: start the sandbox with --evm-token")
         to, units = AsyncWeb3.to_checksum_address(address), to_units(currency, amount)
-        async with self._node() as eth:
+        async with self._one_at_a_time, self._node() as eth:
             accounts = await eth.accounts
             if not accounts:
                 raise DeliveryFailed("the local node has no unlocked account to pay from")
