@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final
@@ -18,11 +19,12 @@ EVENT_TYPE: Final = "crypto.onramp_session.updated"
 TRIES: Final = 3
 PAUSE_SECONDS: Final = 1.0
 MOST_WAITING: Final = 10_000
+MOST_AT_ONCE: Final = 32
 SUCCESSES: Final = range(200, 300)
 
 
 class Webhooks:
-    """One endpoint's queue. `run` sends until cancelled."""
+    """One endpoint's events: those of a session one after another, sessions beside each other. `run` sends for ever."""
 
     def __init__(
         self, url: str | None, secret: str | None, http: aiohttp.ClientSession, *, now: Callable[[], int]
@@ -34,11 +36,19 @@ class Webhooks:
         self._secret = secret or ""
         self._http = http
         self._now = now
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(MOST_WAITING)
+        self._waiting: dict[str, deque[bytes]] = {}
+        """What is still to be sent, by session."""
+        self._count = 0
+        self._fresh: asyncio.Queue[str] = asyncio.Queue()
+        """Sessions that nobody sends for yet; never more than are waiting."""
+        self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
     def announce(self, session: Mapping[str, Any]) -> None:
         """Queue the event of a session as it is now."""
         if self._url is None:
+            return
+        if self._count >= MOST_WAITING:
+            log.warning("sandbox.webhook_dropped", session=session["id"])
             return
         event = {
             "id": "evt_" + secrets.token_hex(12),
@@ -51,18 +61,31 @@ class Webhooks:
             "livemode": False,
             "data": {"object": dict(session)},
         }
-        try:
-            self._queue.put_nowait(json.dumps(event).encode())
-        except asyncio.QueueFull:
-            log.warning("sandbox.webhook_dropped")
+        self._count += 1
+        if session["id"] not in self._waiting:
+            self._waiting[session["id"]] = deque()
+            self._fresh.put_nowait(session["id"])
+        self._waiting[session["id"]].append(json.dumps(event).encode())
 
     async def run(self) -> None:
-        """Send what is queued, one after another."""
-        while True:
-            body = await self._queue.get()
-            for attempt in range(TRIES):
+        """Send what is queued until cancelled."""
+        async with asyncio.TaskGroup() as senders:
+            while True:
+                senders.create_task(self._send_all(await self._fresh.get()))
+
+    async def _send_all(self, session: str) -> None:
+        waiting = self._waiting[session]
+        while waiting:
+            await self._deliver(waiting.popleft())
+            self._count -= 1
+        del self._waiting[session]
+
+    async def _deliver(self, body: bytes) -> None:
+        for attempt in range(TRIES):
+            async with self._at_once:
                 if await self._send(body):
-                    break
+                    return
+            if attempt < TRIES - 1:
                 await asyncio.sleep(PAUSE_SECONDS * 2**attempt)
 
     async def _send(self, body: bytes) -> bool:

@@ -11,7 +11,7 @@ import stripe as sdk
 
 from notifier.sandbox.server import SandboxOptions, open_sandbox
 from notifier.stripe_webhook import read_event
-from tests.fakes.receiver import Delivery, Receiver
+from tests.fakes.receiver import HANG, Delivery, Receiver
 from tests.integration.sandbox.conftest import StripeClient, until
 
 SECRET = "whsec_of_the_sandbox"
@@ -81,6 +81,26 @@ async def test_tried_again(client: StripeClient, receiver: Receiver) -> None:
     await client.pay(session["id"], then="reject")
     await arrived(receiver, 3)
     assert len({d.event["id"] for d in receiver.ledger}) == 1
+
+
+async def test_one_session_does_not_hold_up_another(client: StripeClient, receiver: Receiver) -> None:
+    """While one session's webhook gets no answer, another's arrives."""
+    held, other = [(await client.session())["id"] for _ in range(2)]
+    receiver.answers.append(HANG)
+    await client.pay(held, deliver="0")
+    await arrived(receiver, 1)
+    await client.pay(other, then="reject")
+    await arrived(receiver, 2)
+    assert [session_of(d)["id"] for d in receiver.ledger] == [held, other]
+
+
+async def test_one_session_stays_in_order(client: StripeClient, receiver: Receiver) -> None:
+    """What comes after a webhook that is tried again waits for it."""
+    receiver.answers.append(500)
+    await client.pay((await client.session())["id"], deliver="0")
+    await arrived(receiver, 4)
+    statuses = [session_of(d)["status"] for d in receiver.ledger]
+    assert statuses == ["requires_payment"] * 2 + ["fulfillment_processing", "fulfillment_complete"]
 
 
 async def test_no_secret_no_webhooks() -> None:
