@@ -65,6 +65,8 @@ class Pages:
             return self._show("missing.html", {}, http_status=404)
         form = await request.post()
         order = {k: str(form[k]).strip() for k in ("currency", "network", "deliver") if form.get(k)}
+        if form.get("asset"):  # the menu's: one that is sold there, for two menus could be set to what is not
+            order["currency"], _, order["network"] = str(form["asset"]).partition("/")
         then = "reject" if form.get("then") == "reject" else "complete"
         entry = Entry(self._sandbox.now(), "pay", None, None, {"then": then, **order}, 200, session.id)
         try:

@@ -133,10 +133,10 @@ def choose(session: SandboxSession, order: Mapping[str, str]) -> Order:
 
 
 def list_options(session: SandboxSession) -> list[tuple[str, str]]:
-    """Currency and network pairs that the session's locks leave, its defaults first."""
+    """Currency and network pairs that the session's locks, and a choice made already, leave; its defaults first."""
     wanted = session.wanted
-    networks = wanted.networks or tuple(WALLET_KEYS)
-    currencies = wanted.currencies or tuple(DECIMALS)
+    networks = (session.network,) if session.network else wanted.networks or tuple(WALLET_KEYS)
+    currencies = (session.currency,) if session.currency else wanted.currencies or tuple(DECIMALS)
     options = [(c, n) for n in networks for c in currencies if (c, n) in SOLD]
     reachable = [(c, n) for c, n in options if WALLET_KEYS[n] in wanted.wallet_addresses]
     first = (wanted.currency, wanted.network)

@@ -1,6 +1,7 @@
 """The hosted page: a GET changes nothing, names are escaped, and a real browser without scripts can pay on it."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -69,10 +70,10 @@ async def test_several_assets_offer_a_choice(stripe: StripeClient) -> None:
     status, session, _ = await stripe.create(fields)
     assert status == 200
     _, text, _ = await text_of(stripe, session["redirect_url"])
-    assert text.count("<select") == 2
+    assert text.count("<select") == 1
     assert f"{EVM}</dd>" in text
     assert f"{SOLANA}</dd>" in text
-    form = {"network": "solana", "currency": "sol", "deliver": "0", "then": "complete"}
+    form = {"asset": "sol/solana", "deliver": "0", "then": "complete"}
     async with stripe.http.post(session["redirect_url"], data=form) as answer:
         assert answer.status == 200
     _, paid, _ = await stripe.get("/" + session["id"])
@@ -80,6 +81,45 @@ async def test_several_assets_offer_a_choice(stripe: StripeClient) -> None:
     assert paid["transaction_details"]["destination_network"] == "solana"
     _, text, _ = await text_of(stripe, session["redirect_url"])
     assert f"{SOLANA}</dd>" in text
+    assert EVM not in text
+
+
+OPTION = re.compile(r'<option value="([^"]+)"')
+LISTS = [
+    {"destination_networks[0]": "ethereum", "destination_networks[1]": "solana"},
+    {
+        "destination_networks[0]": "solana",
+        "destination_networks[1]": "ethereum",
+        "destination_currencies[0]": "sol",
+        "destination_currencies[1]": "eth",
+    },
+    {"destination_networks[0]": "ethereum", "destination_networks[1]": "solana", "destination_currencies[0]": "usdc"},
+]
+
+
+@pytest.mark.parametrize("lists", LISTS)
+async def test_whatever_is_offered_can_be_paid(stripe: StripeClient, lists: dict[str, str]) -> None:
+    """Each choice of the menu is sold and within the session's locks."""
+    fields = {"wallet_addresses[ethereum]": EVM, "wallet_addresses[solana]": SOLANA, **lists}
+    session = (await stripe.create(fields))[1]
+    offered = OPTION.findall((await text_of(stripe, session["redirect_url"]))[1])
+    assert len(offered) == len(set(offered)) >= 2
+    for asset in offered:
+        _, session, _ = await stripe.create(fields)
+        form = {"asset": asset, "deliver": "0", "then": "complete"}
+        async with stripe.http.post(session["redirect_url"], data=form) as answer:
+            assert answer.status == 200, (asset, await answer.text())
+        paid = (await stripe.get("/" + session["id"]))[1]["transaction_details"]
+        assert f"{paid['destination_currency']}/{paid['destination_network']}" == asset
+
+
+async def test_a_choice_once_made_is_left_alone(stripe: StripeClient) -> None:
+    """A session that is paid but not delivered offers no other asset than the one that was paid for."""
+    fields = {"wallet_addresses[ethereum]": EVM, "wallet_addresses[solana]": SOLANA, **LISTS[0]}
+    session = (await stripe.create(fields))[1]
+    assert (await stripe.pay(session["id"], then="processing", deliver="0", currency="sol", network="solana"))[0] == 200
+    _, text, _ = await text_of(stripe, session["redirect_url"])
+    assert "<select" not in text
     assert EVM not in text
 
 
