@@ -11,7 +11,8 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.acceptance.test_kill import address_of, build, register
+from scripts.local_world import build_world
+from tests.acceptance.test_kill import PLAN, address_of, register
 from tests.nodes.anvil import COIN
 from tests.nodes.processes import until
 
@@ -20,11 +21,10 @@ async def main(wallets: int) -> None:
     """Spend one after another; clocks are ours: when the node took the transaction, when each event arrived."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        world = await build(stack, folder)
-        rich = (await world.anvil.rpc("eth_accounts"))[0]
+        world = await build_world(stack, folder, PLAN)
+        rich = (await world.anvil.accounts())[0]
         for number in range(wallets):
-            paid = {"from": rich, "to": address_of(number), "value": hex(COIN // 10)}
-            await world.anvil.rpc("eth_sendTransaction", paid)
+            await world.give(address_of(number), "ETH", COIN // 10)
             await register(world, number)
         spent: dict[str, float] = {}
         seen: dict[tuple[str, str], float] = {}

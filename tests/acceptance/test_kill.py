@@ -6,16 +6,14 @@ import random
 import signal
 from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.fakes.receiver import Receiver
-from tests.nodes.anvil import COIN, Anvil, free_port
-from tests.nodes.processes import Backend, DaemonProcess, SandboxProcess, new_secret, until
+from scripts.local_world import LocalWorld, Plan, build_world
+from tests.nodes.anvil import COIN
+from tests.nodes.processes import DaemonProcess, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.evm, pytest.mark.timeout(900)]
 
@@ -25,82 +23,27 @@ POSTGRES_EVERY = 5
 LONGEST_LIFE = 1.2
 """Seconds from a spend to the kill: from before the block is seen to after the link has arrived."""
 
-CONFIG = """\
-data_dir = "data"
-console = false
-allow_private_receivers = true
-[stripe]
-api_base = "{sandbox}"
-poll_seconds = 2
-[networks.local-evm]
-http = ["{http}"]
-ws = ["{ws}"]
+PLAN = Plan(
+    policies="""\
 [policies.default]
 networks = ["local-evm"]
-gas_buffer = {{ transactions = 0 }}
-funding = [{{ when = "low", network = "local-evm", asset = "ETH", trigger = "0.05", target = "0.2" }}]
-[tenants.default]
-stripe_secret_key = "sk_test_kill"
-stripe_webhook_secrets = ["{stripe_secret}"]
-[[tenants.default.endpoints]]
-id = "main"
-url = "{receiver}"
-secret = "{receiver_secret}"
-include_links = true
-"""
-
-
-@dataclass
-class World:
-    anvil: Anvil
-    sandbox: SandboxProcess
-    receiver: Receiver
-    daemon: DaemonProcess
-    http: aiohttp.ClientSession
-    key: str
-    paid: set[str] = field(default_factory=set)
-
-    def events(self) -> list[dict[str, Any]]:
-        return [d.event for d in self.receiver.ledger if d.verified]
-
-
-async def build(stack: AsyncExitStack, folder: Path) -> World:
-    http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)))
-    anvil = await stack.enter_async_context(Anvil())
-    receiver = await stack.enter_async_context(Receiver())
-    port, secret = free_port(), new_secret()
-    hook = ("--webhook-url", f"http://127.0.0.1:{port}/webhooks/stripe", "--webhook-secret", secret)
-    sandbox = SandboxProcess(folder, *hook, "--evm-rpc", anvil.http)
-    sandbox.start()
-    stack.push_async_callback(sandbox.stop)
-    await sandbox.ready(http)
-    config = CONFIG.format(
-        sandbox=sandbox.url,
-        http=anvil.http,
-        ws=anvil.ws,
-        stripe_secret=secret,
-        receiver=receiver.url,
-        receiver_secret=receiver.secret,
-    )
-    daemon = DaemonProcess(folder, config, port=port)
-    key = daemon.create_key()
-    daemon.start()
-    stack.push_async_callback(daemon.stop)
-    await daemon.ready(http, "local-evm")
-    return World(anvil, sandbox, receiver, daemon, http, key)
+gas_buffer = { transactions = 0 }
+funding = [{ when = "low", network = "local-evm", asset = "ETH", trigger = "0.05", target = "0.2" }]
+""",
+    solana=False,
+)
 
 
 def address_of(number: int) -> str:
     return "0x" + (0xB0B0 << 140 | number << 16 | 0xABCD).to_bytes(20, "big").hex()
 
 
-async def register(world: World, number: int) -> None:
+async def register(world: LocalWorld, number: int) -> None:
     """As a backend does: again until it is answered."""
-    backend = Backend(world.http, world.daemon.url, world.key)
 
     async def accepted() -> bool:
         try:
-            await backend.put(f"/v1/wallets/w-{number}", {"addresses": {"local-evm": address_of(number)}})
+            await world.backend.put(f"/v1/wallets/w-{number}", {"addresses": {"local-evm": address_of(number)}})
         except (aiohttp.ClientError, RuntimeError, TimeoutError, OSError):
             return False
         return True
@@ -108,12 +51,12 @@ async def register(world: World, number: int) -> None:
     await until(accepted, seconds=60, what=f"registration of w-{number}", every=0.1)
 
 
-async def live_once(world: World, number: int, chance: random.Random) -> None:
+async def live_once(world: LocalWorld, number: int, chance: random.Random) -> None:
     """One wallet runs low, and something dies at a random moment of it."""
-    address, (rich, *_) = address_of(number), await world.anvil.rpc("eth_accounts")
-    await world.anvil.rpc("eth_sendTransaction", {"from": rich, "to": address, "value": hex(COIN // 10)})
+    address = address_of(number)
+    await world.give(address, "ETH", COIN // 10)
     await register(world, number)
-    await world.anvil.rpc("eth_sendTransaction", {"from": address, "to": rich, "value": hex(COIN * 7 // 100)})
+    await world.spend(address, "ETH", COIN * 7 // 100)
     await asyncio.sleep(chance.uniform(0, LONGEST_LIFE))  # the moment of the kill is what is drawn by lot
     postmaster = find_postmaster(world.daemon) if number % POSTGRES_EVERY == 0 else None
     if postmaster is not None:
@@ -130,20 +73,21 @@ def find_postmaster(daemon: DaemonProcess) -> int | None:
         return None
 
 
-async def pay_every_other(world: World) -> None:
+async def pay_every_other(world: LocalWorld) -> None:
     """The people: those with an even wallet pay as soon as they have a link."""
+    paid: set[str] = set()
     while True:
         for event in world.events():
             top_up = event["data"].get("top_up", {})
             session = str((top_up.get("onramp") or {}).get("session"))
             even = event["type"] == "top_up.link_ready" and int(top_up["wallet"].split("-")[1]) % 2 == 0
-            if even and session not in world.paid:
-                world.paid.add(session)
-                await world.sandbox.pay(world.http, session)
+            if even and session not in paid:
+                paid.add(session)
+                await world.pay(session)
         await asyncio.sleep(0.1)
 
 
-def describe(world: World, numbers: range) -> str:
+def describe(world: LocalWorld, numbers: range) -> str:
     """What is still missing, and the end of the daemon's log."""
     seen: dict[str, set[str]] = {}
     for event in world.events():
@@ -158,7 +102,7 @@ def describe(world: World, numbers: range) -> str:
     return f"not converged: {lacking}\n{world.daemon.output[-4000:]}"
 
 
-async def judge(world: World, numbers: range) -> None:
+async def judge(world: LocalWorld, numbers: range) -> None:
     """No second session, no second event id, no missed shortfall, and what was paid has landed."""
     creates = [entry for entry in await world.sandbox.ledger(world.http) if entry.get("session")]
     sessions = {(e["session"], e["params"]["metadata"]["top_up"]) for e in creates if e["operation"] == "create"}
@@ -181,7 +125,7 @@ async def judge(world: World, numbers: range) -> None:
     landed = {e["data"]["top_up"]["wallet"] for e in world.events() if e["type"] == "top_up.landed"}
     assert landed == {f"w-{n}" for n in numbers if n % 2 == 0}
     for number in numbers:
-        balance = int(await world.anvil.rpc("eth_getBalance", address_of(number), "latest"), 16)
+        balance = await world.balance(address_of(number), "ETH")
         assert (balance >= COIN // 5) == (number % 2 == 0)
 
 
@@ -192,7 +136,7 @@ async def test_killed_at_any_moment_it_converges(tmp_path: Path) -> None:
     chance = random.Random(seed)  # noqa: S311
     numbers = range(1, KILLS + 1)
     async with AsyncExitStack() as stack:
-        world = await build(stack, tmp_path)
+        world = await build_world(stack, tmp_path, PLAN)
         people = asyncio.create_task(pay_every_other(world))
         try:
             for number in numbers:
