@@ -25,7 +25,7 @@ def add_later_routes(app: web.Application, deps: Deps) -> None:
         raise Problem(501, "not_available_yet", f"{request.method} {request.path} is not available in this version")
 
     async def refuse_caller(request: web.Request) -> web.StreamResponse:
-        await find_caller(request, deps.database)
+        await find_caller(request, deps.database, deps.limits)
         return await refuse(request)
 
     for method, path in PATHS:
