@@ -10,9 +10,6 @@ PATHS = (
     ("POST", "/v1/users/{id}/erase"),
     ("POST", "/v1/wallets/import"),
     ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
-    ("GET", "/v1/endpoints"),
-    *((method, "/v1/endpoints/{id}") for method in ("PUT", "GET", "DELETE")),
-    *(("POST", f"/v1/endpoints/{{id}}/{action}") for action in ("rotate", "test")),
 )
 WEBHOOKS = ("/webhooks/backend", "/webhooks/backend/{source}")
 """Signed by their backend: they take no key."""
