@@ -322,7 +322,7 @@ async def test_an_old_secret_signs_until_its_end_and_no_longer(world: Delivering
 
 
 async def test_what_is_under_way_to_a_removed_endpoint_ends_once(world: Delivering) -> None:
-    """It is a dead letter from the removal on, whatever the attempt that was under way comes to, and is tried no more."""
+    """It is a dead letter from the removal on, whatever an attempt under way comes to, and is tried no more."""
 
     async def remove() -> None:
         async with world.database.begin() as conn:
