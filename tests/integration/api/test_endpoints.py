@@ -372,3 +372,18 @@ async def test_lists_of_what_happened_begin_where_they_are_told(api: Api, call: 
     await call("DELETE", PATH)
     _, page = await call("GET", f"/v1/deliveries?updated_after={since}")
     assert [d["event"] for d in page["data"]] == [e["id"] for e in events]
+
+
+async def test_an_event_recorded_while_its_endpoint_is_removed_is_recorded_all_the_same(api: Api, call: Caller) -> None:
+    """Neither waits for the other or fails; what was queued a moment too late is a dead letter, unsent."""
+    async with Receiver() as receiver:
+        await call("PUT", PATH, {"url": receiver.url})
+        stamp = api.world.stamp()
+        async with api.world.database.begin() as conn:
+            await record_events(conn, [event_of(api, 1)], now=stamp.now, new_id=stamp.new_id)
+            assert (await asyncio.wait_for(call("DELETE", PATH), 5))[0] == 204
+        await deliver(api)
+        assert receiver.ledger == []
+    assert await api.world.events() == ["network.stale"]
+    (dead,) = (await call("GET", "/v1/deliveries"))[1]["data"]
+    assert (dead["status"], dead["last_detail"]) == ("dead", "endpoint removed")
