@@ -161,6 +161,7 @@ async def test_a_url_is_for_those_who_write_it(api: Api, call: Caller) -> None:
 
 async def test_what_the_configuration_declares_is_read_here_and_written_there(api: Api, call: Caller) -> None:
     """Listed and readable with its source; PUT, DELETE and rotate are 409, of the console's name too."""
+    assert (await call("PUT", "/v1/endpoints/console", BODY))[1]["code"] == "declared_in_config"
     declared = await declare(api)
     await call("PUT", PATH, BODY)
     _, page = await call("GET", "/v1/endpoints")
@@ -272,12 +273,14 @@ async def test_what_was_removed_is_forgotten_once_no_delivery_names_it(api: Api,
 
 
 async def test_after_a_rotation_both_secrets_are_good_for_a_day(api: Api, call: Caller) -> None:
-    """A receiver that hasn't heard of the new one verifies for 24 h; then only the new one does."""
+    """A receiver that hasn't heard of the new one verifies for 24 h, rotated again or not; then new ones do."""
     async with Receiver() as receiver:
         _, made = await call("PUT", PATH, {"url": receiver.url})
         receiver.secret = made["secret"]
+        await call("POST", f"{PATH}/rotate")
+        api.world.clock.advance(hours=12)
         new = (await call("POST", f"{PATH}/rotate"))[1]["secret"]
-        for seconds in (0, 86_399, 1):
+        for seconds in (0, 12 * 3600 - 1, 1):
             api.world.clock.advance(seconds=seconds)
             await call("POST", f"{PATH}/test")
             await deliver(api)
@@ -285,6 +288,8 @@ async def test_after_a_rotation_both_secrets_are_good_for_a_day(api: Api, call: 
         await call("POST", f"{PATH}/test")
         await deliver(api)
         assert [d.verified for d in receiver.ledger] == [True, True, False, True]
+        signatures = [len(d.headers["webhook-signature"].split(" ")) for d in receiver.ledger]
+        assert signatures == [3, 3, 2, 2]
 
 
 async def test_no_valid_secret_is_thrown_away_to_make_room(api: Api, call: Caller) -> None:
@@ -345,6 +350,11 @@ async def test_an_endpoint_that_was_gone_is_back_when_it_is_written_anew(api: Ap
         assert (await call("POST", f"{PATH}/test"))[0] == 200
         await deliver(api)
         assert len(receiver.ledger) == 2
+        receiver.answers.append(410)
+        await call("POST", f"{PATH}/test")
+        await deliver(api)
+        _, off = await call("PUT", PATH, {**body, "enabled": False})
+        assert (off["enabled"], off["gone_at"]) == (False, None)
 
 
 async def test_an_endpoint_that_the_configuration_takes_over_is_its_own(api: Api, call: Caller) -> None:

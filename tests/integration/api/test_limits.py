@@ -41,6 +41,17 @@ async def test_who_tries_keys_is_stopped_and_who_has_one_is_not(api: Api, call: 
     assert await statuses(late, 1) == [200]
 
 
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Basic dHV3"}, {"Authorization": "Bearer sk_test_other"}])
+async def test_who_shows_no_key_at_all_is_stopped_too(api: Api, header: dict[str, str]) -> None:
+    """What isn't even shaped like a key of ours counts the same."""
+    api.seconds.step = 0
+    tries = []
+    for _ in range(41):
+        async with api.http.get(api.url + "/v1/wallets", headers=header) as answer:
+            tries.append(answer.status)
+    assert tries == [401] * 40 + [429]
+
+
 async def test_probes_have_no_limit(api: Api) -> None:
     """Liveness, readiness and metrics are asked for by machines of the operator's own."""
     api.seconds.step = 0
