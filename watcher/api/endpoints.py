@@ -71,11 +71,11 @@ async def put_endpoint(call: Call) -> Answer:
             secret = SigningSecret(call.deps.new_secret())
             new = {**values, "secrets": write_secrets([secret])}
             made = await store.insert_endpoint(conn, *key, new, now=now)
-            return Answer({**render_endpoint(made, with_url=True), "secret": secret.value}, 201)
+            return Answer({**render_endpoint(made), "secret": secret.value}, 201)
         same = {**values, "events": tuple(values["events"])} == {name: getattr(found, name) for name in values}
         if not same or found.gone_at is not None:
             found = await _update(conn, call, {**values, "gone_at": None}, now)
-    return Answer(render_endpoint(found, with_url=True))
+    return Answer(render_endpoint(found))
 
 
 async def get_endpoint(call: Call) -> Answer:
@@ -84,7 +84,7 @@ async def get_endpoint(call: Call) -> Answer:
         found = await store.find_endpoint(conn, call.tenant.id, call.path["id"])
     if found is None:
         raise not_found()
-    return Answer(render_endpoint(found, with_url=call.caller.may("endpoints:write")))
+    return Answer(render_endpoint(found))
 
 
 async def list_endpoints(call: Call) -> Answer:
@@ -97,7 +97,7 @@ async def list_endpoints(call: Call) -> Answer:
         )
     shown = found[: page.limit]
     more = shown[-1].id if len(found) > page.limit else None
-    data = [render_endpoint(e, with_url=call.caller.may("endpoints:write")) for e in shown]
+    data = [render_endpoint(e) for e in shown]
     return Answer({"object": "list", "data": data, "next": more})
 
 
@@ -131,7 +131,7 @@ async def rotate_secret(call: Call) -> Answer:
         new = SigningSecret(call.deps.new_secret())
         old = [SigningSecret(s.value, s.until or now + OLD_SECRET_VALID) for s in valid]
         found = await _update(conn, call, {"secrets": write_secrets([new, *old])}, now)
-        return Answer({**render_endpoint(found, with_url=True), "secret": new.value})
+        return Answer({**render_endpoint(found), "secret": new.value})
 
     return await act_once(call, "rotate", act)
 
@@ -152,7 +152,7 @@ async def send_test(call: Call) -> Answer:
             subject_id=found.id,
             version=found.version,
             livemode=call.tenant.livemode,
-            data={"endpoint": render_endpoint(found, with_url=False)},
+            data={"endpoint": {**render_endpoint(found), "url": None}},
         )
         delivery_id = stamp.new_id("dlv")
         await record_event_for(conn, event, found.id, now=stamp.now, delivery_id=delivery_id)
@@ -184,14 +184,14 @@ async def _update(conn: AsyncConnection, call: Call, values: Mapping[str, Any], 
     return changed
 
 
-def render_endpoint(found: StoredEndpoint, *, with_url: bool) -> JSON:
-    """An endpoint as the API shows it: without secrets, and its URL, which may hold a key, only to who writes it."""
+def render_endpoint(found: StoredEndpoint) -> JSON:
+    """An endpoint as the API shows it: without secrets, and only to keys that may write it, since a URL may be one."""
     return {
         "object": "endpoint",
         "id": found.id,
         "source": found.source,
         "version": found.version,
-        "url": found.url if with_url else None,
+        "url": found.url,
         "events": list(found.events),
         "include_links": found.include_links,
         "enabled": found.enabled,
@@ -213,8 +213,8 @@ ROUTES = (
         body=EndpointBody,
         statuses=(200, 201),
     ),
-    Route("GET", _ONE, "Read an endpoint", "wallets:read", get_endpoint),
-    Route("GET", "/v1/endpoints", "List endpoints", "wallets:read", list_endpoints, query=Page),
+    Route("GET", _ONE, "Read an endpoint", "endpoints:write", get_endpoint),
+    Route("GET", "/v1/endpoints", "List endpoints", "endpoints:write", list_endpoints, query=Page),
     Route("DELETE", _ONE, "Send to an endpoint no more", "endpoints:write", delete_endpoint, statuses=(204,)),
     Route("POST", f"{_ONE}/rotate", "Give an endpoint a new secret", "endpoints:write", rotate_secret),
     Route("POST", f"{_ONE}/test", "Send an endpoint a test event", "endpoints:write", send_test),
