@@ -150,6 +150,7 @@ def _build_tenant(
         stripe_webhook_secrets=tuple(hooks),
         endpoints=tuple(endpoints),
         policies=policies,
+        requests_per_second=entry.requests_per_second,
     )
 
 

@@ -10,6 +10,7 @@ from notifier.model import Endpoint
 
 CONSOLE_ENDPOINT: Final = "console"
 """The id of the endpoint where events are printed."""
+DEFAULT_REQUESTS_PER_SECOND: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ class Tenant:
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     endpoints: tuple[Endpoint, ...]
     policies: Mapping[str, Policy]
+    requests_per_second: int = DEFAULT_REQUESTS_PER_SECOND
+    """Of the API, for all keys together; twice as many at once after a rest."""
 
     @property
     def livemode(self) -> bool:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from config.model import DEFAULT_REQUESTS_PER_SECOND
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
 Port = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")]
@@ -112,6 +114,7 @@ class TenantEntry(Strict):
     stripe_secret_key_file: str | None = None
     stripe_webhook_secrets: list[SecretStr] = []
     stripe_webhook_secret_file: str | None = None
+    requests_per_second: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_REQUESTS_PER_SECOND
     endpoints: list[EndpointEntry] = []
 
 

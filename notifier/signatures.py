@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -14,6 +14,12 @@ TOLERANCE_SECONDS: Final = 300
 MOST_SIGNATURES: Final = 16
 MOST_ID_CHARACTERS: Final = 256
 PREFIX: Final = "whsec_"
+SECRET_BYTES: Final = 32
+
+
+def make_secret(token_bytes: Callable[[int], bytes]) -> str:
+    """A new signing secret. `token_bytes` is `secrets.token_bytes` outside of tests."""
+    return PREFIX + base64.b64encode(token_bytes(SECRET_BYTES)).decode()
 
 
 def sign(event_id: str, timestamp: int, body: bytes, secrets: Sequence[str]) -> dict[str, str]:

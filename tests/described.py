@@ -7,7 +7,7 @@ import jsonschema_rs
 
 from watcher.api.application import ROUTES
 from watcher.api.openapi import make_openapi
-from watcher.event_types import EVENT_TYPES
+from watcher.event_types import SENT_TYPES
 
 DOCUMENT: Final = make_openapi(ROUTES, version="0")
 _REGISTRY: Final = jsonschema_rs.Registry([("urn:openapi", DOCUMENT)])
@@ -28,7 +28,7 @@ def validate(name: str, body: Any) -> None:
 
 def validate_event(event: Any) -> None:
     """Its type is a known one, and it is as that type is described."""
-    assert event["type"] in EVENT_TYPES
+    assert event["type"] in SENT_TYPES
     validate(event["type"], event)
 
 

@@ -7,7 +7,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final, cast
 
@@ -24,9 +25,11 @@ from notifier.channel import Channel
 from notifier.console import ConsoleChannel
 from notifier.model import Endpoint
 from notifier.onramp import Onramp
+from notifier.signatures import make_secret
 from notifier.stripe_onramp import StripeOnramp
 from notifier.webhook import WebhookChannel
 from watcher.api.application import create_app
+from watcher.api.limits import Limits
 from watcher.api.routing import Deps
 from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
 from watcher.apply import CREATE_SESSION_TASK
@@ -119,18 +122,33 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     tasks.start("notices", lambda: listen(conninfo(url), listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
-    deps = Deps(
+    chains = {network: observer.chain for network, observer in observers.items()}
+    app = create_app(make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains))
+    await serve(app, settings, stack)
+    log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
+
+
+def make_deps(
+    settings: Settings,
+    database: Database,
+    *,
+    new_id: Callable[[str], str],
+    metrics: Metrics,
+    tasks: Supervisor,
+    chains: Mapping[NetworkId, Chain],
+) -> Deps:
+    """What the API works with."""
+    return Deps(
         database,
         settings,
-        clock,
+        SystemClock(),
         new_id,
         metrics,
         degraded=lambda: tasks.degraded,
-        chains={network: observer.chain for network, observer in observers.items()},
+        limits=Limits(settings.tenants, monotonic_ns=time.monotonic_ns),
+        new_secret=lambda: make_secret(secrets.token_bytes),
+        chains=chains,
     )
-    app = create_app(deps)
-    await serve(app, settings, stack)
-    log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
 
 
 async def serve(app: web.Application, settings: Settings, stack: AsyncExitStack) -> None:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import RowMapping, and_, select, update
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from notifier.channel import Channel
@@ -16,8 +17,9 @@ from watcher.clock import Clock
 from watcher.jobs.defer import defer
 from watcher.model import TopUpStatus
 from watcher.store.database import Database
+from watcher.store.endpoints import API, ENDPOINT_REMOVED, find_endpoint, leave_alone
 from watcher.store.events import DELIVER_PRIORITY, DELIVER_TASK
-from watcher.store.tables import delivery, endpoint, event
+from watcher.store.tables import delivery, event
 from watcher.store.top_ups import find_sessions, find_top_up
 
 log = structlog.get_logger()
@@ -39,7 +41,7 @@ class Deliverer:
         clock: Clock,
         jitter: Callable[[int], int],
     ) -> None:
-        """`channels` by URL scheme; `endpoints` by (tenant, id); `jitter(n)` gives an int in 0..n."""
+        """`channels` by URL scheme; declared `endpoints` by (tenant, id); `jitter(n)` gives an int in 0..n."""
         self._database = database
         self._channels = channels
         self._endpoints = endpoints
@@ -62,7 +64,7 @@ class Deliverer:
             outcome = await self._attempt(outgoing, target)
         finally:
             self._under_way[key] -= 1
-        await self._record(row, outcome)
+        await self._record(row, target, outcome)
 
     async def _attempt(self, outgoing: OutgoingEvent, target: Endpoint) -> Attempt:
         scheme = target.url.partition(":")[0]
@@ -82,17 +84,15 @@ class Deliverer:
             query = (
                 select(delivery, event.c.type, event.c.subject_object, event.c.subject_id, event.c.version)
                 .add_columns(event.c.livemode, event.c.data, event.c.created_at.label("event_at"))
-                .add_columns(endpoint.c.enabled)
                 .join(event, event.c.id == delivery.c.event_id)
-                .outerjoin(endpoint, and_(endpoint.c.tenant == delivery.c.tenant, endpoint.c.id == delivery.c.endpoint))
                 .where(delivery.c.id == delivery_id)
             )
             row = (await conn.execute(query)).mappings().one_or_none()
             if row is None or row["status"] != "pending":
                 return None
-            target = self._endpoints.get((row["tenant"], row["endpoint"]))
-            if target is None or not row["enabled"]:
-                outcome = Attempt(Verdict.REFUSED, detail="endpoint removed" if target is None else "endpoint disabled")
+            target = await self._find_target(conn, row["tenant"], row["endpoint"])
+            if target is None or not target.enabled:
+                outcome = Attempt(Verdict.REFUSED, detail=ENDPOINT_REMOVED if target is None else "endpoint disabled")
                 await _write(conn, row, "dead", outcome, next_at=None, now=self._clock.now())
                 return None
             data = await _add_link(conn, row) if target.include_links else row["data"]
@@ -107,7 +107,17 @@ class Deliverer:
         )
         return row, outgoing, target
 
-    async def _record(self, row: RowMapping, outcome: Attempt) -> None:
+    async def _find_target(self, conn: AsyncConnection, tenant: str, endpoint_id: str) -> Endpoint | None:
+        """Where to send now: one made over the API as its row says, with the secrets that are still valid."""
+        stored = await find_endpoint(conn, tenant, endpoint_id)
+        if stored is None:
+            return None
+        if stored.source == API:
+            return stored.make_target(self._clock.now())
+        declared = self._endpoints.get((tenant, endpoint_id))
+        return None if declared is None else replace(declared, enabled=stored.enabled)
+
+    async def _record(self, row: RowMapping, target: Endpoint, outcome: Attempt) -> None:
         now = self._clock.now()
         attempts = row["attempts"] + 1
         delay = None
@@ -117,8 +127,7 @@ class Deliverer:
         status = _find_status(outcome, next_at)
         async with self._database.begin() as conn:
             if outcome.verdict is Verdict.GONE:
-                gone = (endpoint.c.tenant == row["tenant"], endpoint.c.id == row["endpoint"])
-                await conn.execute(update(endpoint).where(*gone).values(enabled=False, updated_at=now))
+                await leave_alone(conn, row["tenant"], target, now=now)
             written = await _write(conn, row, status, outcome, next_at=next_at, now=now)
             if written and next_at is not None:
                 await defer(conn, DELIVER_TASK, at=next_at, priority=DELIVER_PRIORITY, delivery=row["id"])

@@ -17,6 +17,7 @@ from watcher.look import nudge
 from watcher.model import TopUpStatus
 from watcher.store.asks import list_expired, lock_ask
 from watcher.store.database import Database
+from watcher.store.endpoints import forget_endpoints
 from watcher.store.events import record_events
 from watcher.store.tables import delivery, event, idempotency, inbox, session, sweep_run, top_up, wallet
 from watcher.store.top_ups import lock_top_up, read_top_up
@@ -28,6 +29,8 @@ BATCH: Final = 500
 EVENTS_KEPT: Final = timedelta(days=90)
 INBOX_KEPT: Final = timedelta(days=30)
 """Longer than Stripe retries a webhook (3 days) and than a backend may replay one."""
+ENDPOINTS_KEPT: Final = timedelta(days=1)
+"""After its removal: no transaction is open so long."""
 RUNS_KEPT: Final = timedelta(days=7)
 LOOK_AGAIN: Final = timedelta(minutes=1)
 """A session whose look was deferred is due again after this, should the job be lost."""
@@ -116,6 +119,7 @@ class Sweeper:
             done = select(event.c.id).where(event.c.created_at < now - EVENTS_KEPT)
             await conn.execute(delete(delivery).where(delivery.c.event_id.in_(done)))
             await conn.execute(delete(event).where(event.c.created_at < now - EVENTS_KEPT))
+            await forget_endpoints(conn, before=now - ENDPOINTS_KEPT)
 
     async def _forget_ip_addresses(self, now: datetime) -> None:
         """Of wallets, and of what was sent to Stripe: a body this old is never sent again (`dispatch.KEY_LIFE`)."""

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from watcher.api import asks, events, preflight, top_ups, users, wallets
+from watcher.api import asks, endpoints, events, preflight, top_ups, users, wallets
 from watcher.api.health import add_health_routes
 from watcher.api.later import add_later_routes
 from watcher.api.openapi import make_openapi
@@ -13,7 +13,15 @@ from watcher.api.routing import Answer, Deps, add_route, make_response
 from watcher.api.strict_json import MOST_BYTES
 from watcher.api.webhooks_stripe import add_stripe_routes
 
-ROUTES = (*users.ROUTES, *wallets.ROUTES, *asks.ROUTES, *preflight.ROUTES, *top_ups.ROUTES, *events.ROUTES)
+ROUTES = (
+    *users.ROUTES,
+    *wallets.ROUTES,
+    *asks.ROUTES,
+    *preflight.ROUTES,
+    *top_ups.ROUTES,
+    *events.ROUTES,
+    *endpoints.ROUTES,
+)
 
 
 def create_app(deps: Deps) -> web.Application:

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 from sqlalchemy import select
 
+from watcher.api.limits import Limits
 from watcher.api.problems import Problem
 from watcher.store.database import Database
 from watcher.store.tables import api_key
@@ -48,8 +49,12 @@ def digest_key(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-async def find_caller(request: web.Request, database: Database) -> Caller:
-    """The caller by its `Authorization: Bearer` header. Raises `Problem` 401, the same for every fault."""
+async def find_caller(request: web.Request, database: Database, limits: Limits) -> Caller:
+    """The caller by its `Authorization: Bearer` header.
+
+    Raises `Problem` 401, the same for every fault, and 429 for too many requests: of one address with keys that aren't
+    known, or of one tenant.
+    """
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     unknown = Problem(
         401,
@@ -58,11 +63,16 @@ async def find_caller(request: web.Request, database: Database) -> Caller:
         headers={"WWW-Authenticate": "Bearer"},
     )
     if scheme.lower() != "bearer" or not key.startswith(KEY_PREFIX) or not key.isascii():
+        limits.meet(request.remote, None)
         raise unknown
     digest = digest_key(key)
+    limits.meet(request.remote, digest)
     query = select(api_key).where(api_key.c.digest == digest, api_key.c.revoked_at.is_(None))
     async with database.begin() as conn:
         row = (await conn.execute(query)).mappings().one_or_none()
     if row is None or not hmac.compare_digest(row["digest"], digest):
+        limits.forget(digest)
         raise unknown
+    limits.remember(digest)
+    limits.count(row["tenant"])
     return Caller(row["tenant"], frozenset(row["scopes"]))

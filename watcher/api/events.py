@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watcher.api.fields import Id, Page
+from watcher.api.fields import Id, Page, Time, read_time
 from watcher.api.idempotency import act_once
 from watcher.api.problems import Problem, not_found
 from watcher.api.routing import Answer, Call, Route
@@ -22,6 +22,8 @@ class EventPage(Strict):
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     after: Annotated[str, StringConstraints(max_length=64)] | None = None
+    updated_after: Time | None = None
+    """An event never changes: this is about its `created_at`."""
 
 
 class DeliveryPage(Page):
@@ -36,6 +38,8 @@ async def list_events(call: Call) -> Answer:
     """Oldest first; nothing ever appears behind a cursor, since positions are in commit order."""
     page: EventPage = call.query
     query = select(event).where(event.c.tenant == call.tenant.id)
+    if page.updated_after is not None:
+        query = query.where(event.c.created_at > read_time(page.updated_after))
     async with call.deps.database.begin() as conn:
         if page.after is not None:
             query = query.where(event.c.position > await _find_position(conn, call.tenant.id, page.after))
@@ -77,6 +81,8 @@ async def list_deliveries(call: Call) -> Answer:
         query = query.where(event.c.subject_object == "top_up", event.c.subject_id == page.top_up)
     if page.status is not None:
         query = query.where(delivery.c.status == page.status)
+    if page.updated_after is not None:
+        query = query.where(delivery.c.updated_at > read_time(page.updated_after))
     async with call.deps.database.begin() as conn:
         if page.after is not None:
             last = (await conn.execute(_deliveries(call.tenant.id).where(delivery.c.id == page.after))).mappings()
@@ -105,10 +111,15 @@ async def redeliver(call: Call) -> Answer:
             raise Problem(409, "pending", "It is being delivered already: its next attempt stands in next_attempt_at")
         await conn.execute(update(delivery).where(*this).values(**fresh))
         await defer(conn, DELIVER_TASK, priority=DELIVER_PRIORITY, delivery=call.path["id"])
-        row = (await conn.execute(_deliveries(call.tenant.id).where(*this))).mappings().one()
-        return Answer(render_delivery(row))
+        return Answer(await show_delivery(conn, call.tenant.id, call.path["id"]))
 
     return await act_once(call, "redeliver", act)
+
+
+async def show_delivery(conn: AsyncConnection, tenant: str, delivery_id: str) -> JSON:
+    """One that there is."""
+    query = _deliveries(tenant).where(delivery.c.id == delivery_id)
+    return render_delivery((await conn.execute(query)).mappings().one())
 
 
 def _deliveries(tenant: str) -> Any:

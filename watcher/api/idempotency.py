@@ -11,11 +11,14 @@ from watcher.api.problems import Problem
 from watcher.api.routing import Answer, Call
 from watcher.store.tables import idempotency
 
+SHOWN_ONCE = frozenset({"link", "secret"})
+"""What an answer may hold and a kept one never does."""
+
 Act = Callable[[AsyncConnection], Awaitable[Answer]]
 
 
 async def act_once(call: Call, name: str, act: Act) -> Answer:
-    """Do it in one transaction, with its answer kept beside it when the caller gave a key; its link is not kept.
+    """Do it in one transaction, with its answer kept beside it when the caller gave a key; no link or secret is.
 
     Raises `Problem` 409 when the key came with another request before.
     """
@@ -36,7 +39,7 @@ async def act_once(call: Call, name: str, act: Act) -> Answer:
             return Answer(row["answer"], row["status_code"])
         answer = await act(conn)
         content = dict(answer.content or {})
-        kept = {**content, "link": None} if "link" in content else content
+        kept = {name: None if name in SHOWN_ONCE else value for name, value in content.items()}
         await conn.execute(
             insert(idempotency).values(
                 tenant=call.tenant.id,

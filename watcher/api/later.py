@@ -10,9 +10,6 @@ PATHS = (
     ("POST", "/v1/users/{id}/erase"),
     ("POST", "/v1/wallets/import"),
     ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
-    ("GET", "/v1/endpoints"),
-    *((method, "/v1/endpoints/{id}") for method in ("PUT", "GET", "DELETE")),
-    *(("POST", f"/v1/endpoints/{{id}}/{action}") for action in ("rotate", "test")),
 )
 WEBHOOKS = ("/webhooks/backend", "/webhooks/backend/{source}")
 """Signed by their backend: they take no key."""
@@ -25,7 +22,7 @@ def add_later_routes(app: web.Application, deps: Deps) -> None:
         raise Problem(501, "not_available_yet", f"{request.method} {request.path} is not available in this version")
 
     async def refuse_caller(request: web.Request) -> web.StreamResponse:
-        await find_caller(request, deps.database)
+        await find_caller(request, deps.database, deps.limits)
         return await refuse(request)
 
     for method, path in PATHS:

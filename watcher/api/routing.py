@@ -14,6 +14,7 @@ from chains.model import NetworkId
 from config.errors import FieldError, escape
 from config.model import Settings, Tenant
 from watcher.api.auth import Caller, find_caller
+from watcher.api.limits import Limits
 from watcher.api.problems import Problem, invalid
 from watcher.api.strict_json import JsonNumber, read_json
 from watcher.api.waiting import Waiting
@@ -37,6 +38,9 @@ class Deps:
     new_id: Callable[[str], str]
     metrics: Metrics
     degraded: Callable[[], Sequence[str]]
+    limits: Limits
+    new_secret: Callable[[], str]
+    """A signing secret, `whsec_…`."""
     chains: Mapping[NetworkId, Chain] = field(default_factory=dict)
     patience_seconds: float = 2.0
     """How long an answer waits for what is being decided."""
@@ -98,7 +102,7 @@ def add_route(app: web.Application, deps: Deps, route: Route) -> None:
     """Serve a route: caller, scope, path, query and body are judged in this order."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        caller = await find_caller(request, deps.database)
+        caller = await find_caller(request, deps.database, deps.limits)
         tenant = deps.settings.tenants.get(caller.tenant)
         if tenant is None:
             raise Problem(403, "tenant_not_configured", "The tenant of this key is not in the configuration")

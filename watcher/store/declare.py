@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.model import CONSOLE_ENDPOINT, Tenant
 from notifier.model import Endpoint
-from watcher.store.tables import delivery, endpoint, event_position, installation, tenant
+from watcher.store.endpoints import CONFIG, find_later, remove_endpoints
+from watcher.store.tables import endpoint, event_position, installation, tenant
 
 CONSOLE = Endpoint(id=CONSOLE_ENDPOINT, url="console:", secrets=())
 """Where events are printed, when the configuration says so: an endpoint like any other."""
@@ -42,25 +43,28 @@ async def declare_tenants(
 
 
 async def _declare_endpoints(conn: AsyncConnection, tenant_id: str, wanted: list[Endpoint], now: datetime) -> None:
-    mine = (endpoint.c.tenant == tenant_id, endpoint.c.source == "config")
-    dropped = (*mine, endpoint.c.id.not_in([e.id for e in wanted]))
-    await conn.execute(update(endpoint).where(*dropped).values(enabled=False, updated_at=now))
-    never_used = select(delivery.c.endpoint).where(
-        delivery.c.tenant == endpoint.c.tenant, delivery.c.endpoint == endpoint.c.id
-    )
-    await conn.execute(delete(endpoint).where(*dropped, ~never_used.exists()))
-    known = set((await conn.execute(select(endpoint.c.id).where(endpoint.c.tenant == tenant_id))).scalars())
+    """An id that was made over the API, or removed, is the configuration's from now on."""
+    dropped = (endpoint.c.source == CONFIG, endpoint.c.id.not_in([e.id for e in wanted]))
+    await remove_endpoints(conn, tenant_id, *dropped, now=now)
+    rows = (await conn.execute(select(endpoint).where(endpoint.c.tenant == tenant_id))).mappings()
+    known = {row["id"]: row for row in rows}
     for e in wanted:
+        row = known.get(e.id)
+        still_gone = row is not None and row["source"] == CONFIG and row["url"] == e.url
+        gone_at = row["gone_at"] if row is not None and still_gone else None
         values = {
+            "source": CONFIG,
             "url": e.url,
             "events": list(e.events),
             "include_links": e.include_links,
-            "enabled": e.enabled,
-            "updated_at": now,
+            "enabled": e.enabled and gone_at is None,
+            "secrets": [],
+            "gone_at": gone_at,
         }
-        if e.id in known:
+        if row is None:
+            await conn.execute(
+                insert(endpoint).values(tenant=tenant_id, id=e.id, created_at=now, updated_at=now, **values)
+            )
+        elif any(row[name] != value for name, value in values.items()):
             this = (endpoint.c.tenant == tenant_id, endpoint.c.id == e.id)
-            await conn.execute(update(endpoint).where(*this).values(**values))
-        else:
-            own = {"tenant": tenant_id, "id": e.id, "source": "config", "secrets": [], "created_at": now}
-            await conn.execute(insert(endpoint).values(**own, **values))
+            await conn.execute(update(endpoint).where(*this).values(**values, updated_at=find_later(now)))

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watcher.event_types import matches
 from watcher.jobs.defer import defer
 from watcher.model import NewEvent
 from watcher.store.tables import delivery, endpoint, event, event_position
@@ -24,8 +24,20 @@ async def record_events(
     The one row of `event_position` stays locked until the commit, so positions follow the order of commits and
     none is missing: whoever reads behind a position has read everything before it.
     """
-    if not events:
-        return
+    if events:
+        await _insert_events(conn, events, now)
+        await _queue_deliveries(conn, events, now=now, new_id=new_id)
+
+
+async def record_event_for(
+    conn: AsyncConnection, e: NewEvent, endpoint_id: str, *, now: datetime, delivery_id: str
+) -> None:
+    """The same for an event that one endpoint gets, and no other. Call it last in a transaction."""
+    await _insert_events(conn, [e], now)
+    await queue_delivery(conn, e, endpoint_id, now=now, delivery_id=delivery_id)
+
+
+async def _insert_events(conn: AsyncConnection, events: Sequence[NewEvent], now: datetime) -> None:
     last = await _take_positions(conn, len(events))
     rows = [
         {
@@ -43,7 +55,6 @@ async def record_events(
         for i, e in enumerate(events, start=1)
     ]
     await conn.execute(insert(event), rows)
-    await _queue_deliveries(conn, events, now=now, new_id=new_id)
 
 
 async def _take_positions(conn: AsyncConnection, count: int) -> int:
@@ -55,11 +66,13 @@ async def _queue_deliveries(
     conn: AsyncConnection, events: Sequence[NewEvent], *, now: datetime, new_id: Callable[[str], str]
 ) -> None:
     tenants = {e.tenant for e in events}
-    wanted = select(endpoint).where(endpoint.c.tenant.in_(tenants), endpoint.c.enabled)
+    wanted = select(endpoint.c.tenant, endpoint.c.id, endpoint.c.events).where(
+        endpoint.c.tenant.in_(tenants), endpoint.c.enabled
+    )
     endpoints = (await conn.execute(wanted)).mappings().all()
     for e in events:
         for target in endpoints:
-            if target["tenant"] == e.tenant and any(fnmatchcase(e.type, pattern) for pattern in target["events"]):
+            if target["tenant"] == e.tenant and any(matches(pattern, e.type) for pattern in target["events"]):
                 await queue_delivery(conn, e, target["id"], now=now, delivery_id=new_id("dlv"))
 
 

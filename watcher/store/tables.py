@@ -458,7 +458,7 @@ endpoint = Table(
     metadata,
     _text("tenant", key=True),
     _text("id", key=True),
-    _text("source"),  # `config`, or `api`
+    _text("source"),  # `config`, `api`, or `removed`: kept for the deliveries that name it
     _text("url"),
     Column("events", ARRAY(Text), nullable=False),
     _flag("include_links", default=False),

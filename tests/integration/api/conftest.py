@@ -1,6 +1,7 @@
 """The API served on loopback, and callers with keys."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,17 +15,31 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, insert, select
 
 from config.model import Settings
+from notifier.signatures import make_secret
 from tests.described import validate_answer
 from tests.fakes.settings import SOLANA, make_settings, make_solana, make_tenant
 from tests.integration.watcher.world import World, check_recorded
 from watcher.api.application import create_app
 from watcher.api.auth import SCOPES, digest_key
+from watcher.api.limits import Limits
 from watcher.api.routing import Deps
 from watcher.metrics import Metrics
 from watcher.store.database import Database
 from watcher.store.tables import api_key, metadata
 
 STRIPE_SECRET = "whsec_stripe"
+
+
+@dataclass
+class Seconds:
+    """What limits measure by. Each look at it is a second after the last, so that no other test meets a limit."""
+
+    now: int = 0
+    step: int = 1
+
+    def __call__(self) -> int:
+        self.now += self.step
+        return self.now * 10**9
 
 
 @dataclass
@@ -58,6 +73,7 @@ class Api:
     world: World
     http: aiohttp.ClientSession
     url: str
+    seconds: Seconds
 
     async def caller(self, tenant: str = "default", scopes: tuple[str, ...] = SCOPES) -> Caller:
         key = f"tuw_{tenant}_{'_'.join(scopes)}"
@@ -84,24 +100,31 @@ def two_tenants(tmp: Path) -> Settings:
     )
 
 
-@asynccontextmanager
-async def serve(world: World) -> AsyncIterator[Api]:
-    """The application on loopback; nobody waits for what only the test can bring about."""
-    deps = Deps(
+def make_deps(world: World, seconds: Seconds) -> Deps:
+    return Deps(
         world.database,
         world.settings,
         world.clock,
         world.new_id,
         Metrics(CollectorRegistry()),
         degraded=lambda: (),
+        limits=Limits(world.settings.tenants, monotonic_ns=seconds),
+        new_secret=lambda: make_secret(secrets.token_bytes),
         chains={world.chain.network: world.chain},
         patience_seconds=0,
     )
-    runner = web.AppRunner(create_app(deps), shutdown_timeout=1, access_log=None, lingering_time=0.1)
+
+
+@asynccontextmanager
+async def serve(world: World) -> AsyncIterator[Api]:
+    """The application on loopback; nobody waits for what only the test can bring about."""
+    seconds = Seconds()
+    app = create_app(make_deps(world, seconds))
+    runner = web.AppRunner(app, shutdown_timeout=1, access_log=None, lingering_time=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:
-        yield Api(world, http, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        yield Api(world, http, f"http://127.0.0.1:{runner.addresses[0][1]}", seconds)
     await runner.cleanup()
 
 

@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "AddBody": {"wallet": "w-1", "network": "local-evm", "asset": "ETH"},
     "CompleteBody": {},
     "LinkBody": {},
+    "EndpointBody": {"url": "https://theirs.example"},
 }
 CURSORS = ("/v1/events", "/v1/deliveries", "/v1/top-ups")
 
@@ -49,13 +50,13 @@ async def ids(api: Api, call: Caller) -> dict[str, list[str]]:
         }
     assert all(found.values())
     asks = {"transactions": ["tx-1"], "checkouts": ["order-1"], "swaps": ["swap-1"]}
-    return {**found, **asks, "wallets": ["w-1"], "users": ["u-1"]}
+    return {**found, **asks, "wallets": ["w-1"], "users": ["u-1"], "endpoints": ["main"]}
 
 
 def blur(answer: tuple[int, Any], asked: str) -> str:
     """An answer without what differs between any two requests."""
     status, content = answer
-    changing = {"request_id": "", "created_at": "", "updated_at": ""}
+    changing = {"request_id": "", "created_at": "", "updated_at": "", "secret": ""}
     return f"{status} {json.dumps({**(content or {}), **changing}, sort_keys=True)}".replace(asked, "ID")
 
 

@@ -8,15 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
-from tests.fakes.clock import ManualClock, counting_ids
-from tests.integration.api.conftest import Api, Caller, two_tenants
+from tests.integration.api.conftest import Api, Caller, Seconds, make_deps, two_tenants
 from tests.integration.api.test_asks import post_stripe, stripe_event
-from tests.integration.watcher.world import ADDRESS
+from tests.integration.watcher.world import ADDRESS, World
 from watcher.api.application import ROUTES, create_app
-from watcher.api.routing import Deps
-from watcher.metrics import Metrics
 from watcher.store.database import Database
 
 BODY: dict[str, Any] = {"addresses": {"local-evm": ADDRESS}}
@@ -25,9 +21,8 @@ BODY: dict[str, Any] = {"addresses": {"local-evm": ADDRESS}}
 @pytest.fixture
 async def away(tmp_path: Path) -> AsyncIterator[Caller]:
     """The application on a database that nobody listens for."""
-    database, clock = Database("postgresql://nobody@127.0.0.1:1/nothing"), ManualClock()
-    settings, metrics = two_tenants(tmp_path), Metrics(CollectorRegistry())
-    deps = Deps(database, settings, clock, counting_ids(), metrics, degraded=lambda: ())
+    database = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    deps = make_deps(World(database, two_tenants(tmp_path)), Seconds())
     runner = web.AppRunner(create_app(deps), shutdown_timeout=1, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,9 +1,10 @@
 """Deliveries on a real database, to a real receiver: one id for ever, the documented delays, dead letters, links."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,18 @@ from tests.nodes.processes import until
 from watcher.deliver import MOST_AT_ONCE, Deliverer
 from watcher.store.database import Database
 from watcher.store.declare import declare_tenants
+from watcher.store.endpoints import (
+    SigningSecret,
+    StoredEndpoint,
+    find_endpoint,
+    insert_endpoint,
+    remove_endpoints,
+    update_endpoint,
+    write_secrets,
+)
 from watcher.store.tables import delivery, endpoint, event
+
+NEW = "whsec_" + base64.b64encode(b"n" * 32).decode()
 
 
 class Delivering(Asking):
@@ -30,12 +42,30 @@ class Delivering(Asking):
 
     receiver: Receiver
     deliverer: Deliverer
+    declared: dict[tuple[str, str], Endpoint]
 
     async def deliver_next(self) -> None:
         """Every delivery that is queued now."""
         for name, args in await self.jobs():
             if name == "deliver":
                 await self.deliverer.send(**args)
+
+    async def restart(self, *declared: Endpoint) -> None:
+        """With these endpoints in the configuration."""
+        tenant = replace(self.tenant, endpoints=declared)
+        async with self.database.begin() as conn:
+            found = await declare_tenants(conn, [tenant], console=False, now=self.clock.now())
+        self.declared.clear()
+        self.declared.update(found)
+
+    def during(self, act: Callable[[], Awaitable[None]], outcome: Attempt) -> Deliverer:
+        """One whose attempts have this outcome, after that."""
+        channels = {"http": Meanwhile(act, outcome)}
+        return Deliverer(self.database, channels, self.declared, clock=self.clock, jitter=lambda n: n // 2)
+
+    async def find(self, endpoint_id: str) -> StoredEndpoint | None:
+        async with self.database.begin() as conn:
+            return await find_endpoint(conn, "default", endpoint_id)
 
     async def rows(self) -> list[Any]:
         async with self.database.begin() as conn:
@@ -51,12 +81,17 @@ async def world(database: Database, tmp_path: Path, request: pytest.FixtureReque
         made = Delivering(database, make_settings(tmp_path, tenant=tenant))
         await made.start()
         async with WebhookChannel(clock=lambda: datetime.now(UTC), allow_private=True) as channel:
-            endpoints = {("default", "main"): target}
+            made.declared = {("default", "main"): target}
             made.receiver = receiver
             made.deliverer = Deliverer(
-                database, {"http": channel}, endpoints, clock=made.clock, jitter=lambda n: n // 2
+                database, {"http": channel}, made.declared, clock=made.clock, jitter=lambda n: n // 2
             )
             yield made
+
+
+def moved(world: Delivering) -> Endpoint:
+    """The same endpoint with another URL of its receiver."""
+    return replace(world.tenant.endpoints[0], url=world.receiver.url + "/moved")
 
 
 async def test_an_event_reaches_those_who_want_it(world: Delivering) -> None:
@@ -85,12 +120,48 @@ async def test_ten_attempts_with_one_id_and_then_a_dead_letter(world: Delivering
 
 @pytest.mark.parametrize("world", [(410,)], indirect=True)
 async def test_a_receiver_that_is_gone_is_left_alone(world: Delivering) -> None:
-    """410 ends the delivery and switches the endpoint off."""
+    """410 ends the delivery and switches the endpoint off, over restarts, until it is declared with another URL."""
     await world.run_low()
     await world.deliver_next()
-    async with world.database.begin() as conn:
-        assert (await conn.execute(select(endpoint.c.enabled))).scalar_one() is False
     assert [row["status"] for row in await world.rows()] == ["dead"]
+    since = world.clock.now()
+    for _ in range(2):
+        off = await world.find("main")
+        assert off is not None
+        assert (off.enabled, off.gone_at) == (False, since)
+        world.clock.advance(days=1)
+        await world.restart(world.tenant.endpoints[0])
+    await world.restart(moved(world))
+    on = await world.find("main")
+    assert on is not None
+    assert (on.enabled, on.gone_at) == (True, None)
+
+
+async def test_a_restart_with_the_same_configuration_changes_no_endpoint(world: Delivering) -> None:
+    """Its version stays; it grows with a change; one that is declared no more is no more."""
+    before = await world.find("main")
+    world.clock.advance(days=1)
+    await world.restart(world.tenant.endpoints[0])
+    assert await world.find("main") == before
+    await world.restart(moved(world))
+    after = await world.find("main")
+    assert before is not None
+    assert after is not None
+    assert after.version > before.version
+    await world.run_low()
+    await world.restart()
+    assert await world.find("main") is None
+    assert [(row["status"], row["last_detail"]) for row in await world.rows()] == [("dead", "endpoint removed")]
+
+
+async def test_a_410_from_the_old_address_leaves_the_new_one_on(world: Delivering) -> None:
+    """What was under way when the endpoint was moved says nothing about where it is now."""
+    await world.run_low()
+    (args,) = [args for name, args in await world.jobs() if name == "deliver"]
+    await world.during(lambda: world.restart(moved(world)), Attempt(Verdict.GONE, 410)).send(**args)
+    on = await world.find("main")
+    assert on is not None
+    assert (on.enabled, on.gone_at) == (True, None)
 
 
 @pytest.mark.parametrize("world", [(HANG,) * MOST_AT_ONCE], indirect=True)
@@ -128,8 +199,8 @@ async def test_what_was_queued_for_a_receiver_that_is_gone_is_dead_unsent(world:
     await world.deliverer.send(ended)
     (row,) = await world.rows()
     assert (row["status"], row["last_detail"], len(world.receiver.ledger)) == ("dead", "endpoint disabled", 1)
+    await world.restart(moved(world))
     async with world.database.begin() as conn:
-        await declare_tenants(conn, [world.tenant], console=False, now=world.clock.now())
         await conn.execute(delivery.update().values(status="pending", attempts=0))
     await world.deliverer.send(ended)
     assert len(world.receiver.ledger) == 2
@@ -146,6 +217,19 @@ class Meeting:
         del event, endpoint
         await asyncio.wait_for(self._both.wait(), 20)
         return Attempt(Verdict.RETRY, 500, "answered 500")
+
+
+class Meanwhile:
+    """A channel on which something happens while the attempt is under way."""
+
+    def __init__(self, act: Callable[[], Awaitable[None]], outcome: Attempt) -> None:
+        self._act = act
+        self._outcome = outcome
+
+    async def send(self, event: OutgoingEvent, endpoint: Endpoint) -> Attempt:
+        del event, endpoint
+        await self._act()
+        return self._outcome
 
 
 async def test_one_attempt_made_by_two_jobs_has_one_that_follows(world: Delivering) -> None:
@@ -186,3 +270,73 @@ async def test_links_go_to_endpoints_that_may_have_them_and_nowhere_else(world: 
     async with world.database.begin() as conn:
         stored = str((await conn.execute(select(event.c.data))).all())
     assert "crypto.link.example" not in stored
+
+
+async def make(world: Delivering, *secrets: SigningSecret, receiver: Receiver) -> None:
+    """An endpoint made over the API."""
+    values = {
+        "url": receiver.url,
+        "events": ["wallet.*"],
+        "include_links": False,
+        "enabled": True,
+        "secrets": write_secrets(secrets),
+    }
+    async with world.database.begin() as conn:
+        await insert_endpoint(conn, "default", "mine", values, now=world.clock.now())
+
+
+async def test_an_endpoint_of_the_api_is_read_at_each_attempt(world: Delivering) -> None:
+    """Nothing of it is remembered between attempts: not its URL, not its secrets, not that it was on."""
+    async with Receiver(answers=(500, 500)) as old, Receiver(answers=(500,), secret=old.secret) as new:
+        await make(world, SigningSecret(old.secret), receiver=old)
+        await world.run_low()
+        await world.deliver_next()
+        async with world.database.begin() as conn:
+            await update_endpoint(conn, "default", "mine", {"url": new.url}, now=world.clock.now())
+        world.clock.advance(seconds=DELAYS[0])
+        await world.deliver_next()
+        async with world.database.begin() as conn:
+            await update_endpoint(conn, "default", "mine", {"enabled": False}, now=world.clock.now())
+        world.clock.advance(seconds=DELAYS[1])
+        await world.deliver_next()
+        assert [(len(r.ledger), all(d.verified for d in r.ledger)) for r in (old, new)] == [(1, True), (1, True)]
+    assert ("mine", "dead", "endpoint disabled") in [
+        (row["endpoint"], row["status"], row["last_detail"]) for row in await world.rows()
+    ]
+
+
+async def test_an_old_secret_signs_until_its_end_and_no_longer(world: Delivering) -> None:
+    """A receiver that knows only the old one verifies until then; one that knows the new one does throughout."""
+    end = world.clock.now() + timedelta(seconds=DELAYS[0])
+    async with Receiver(answers=(500,) * 2) as receiver:
+        await make(world, SigningSecret(NEW), SigningSecret(receiver.secret, end), receiver=receiver)
+        await world.run_low()
+        await world.deliver_next()
+        world.clock.advance(seconds=DELAYS[0])
+        await world.deliver_next()
+        receiver.secret = NEW
+        world.clock.advance(seconds=DELAYS[1])
+        await world.deliver_next()
+        assert [d.verified for d in receiver.ledger] == [True, False, True]
+        assert [len(d.headers["webhook-signature"].split(" ")) for d in receiver.ledger] == [2, 1, 1]
+
+
+async def test_what_is_under_way_to_a_removed_endpoint_ends_once(world: Delivering) -> None:
+    """It is a dead letter from the removal on, whatever an attempt under way comes to, and is tried no more."""
+
+    async def remove() -> None:
+        async with world.database.begin() as conn:
+            await remove_endpoints(conn, "default", endpoint.c.id == "mine", now=world.clock.now())
+
+    async with Receiver() as receiver:
+        await make(world, SigningSecret(receiver.secret), receiver=receiver)
+        await world.run_low()
+        jobs = [args for name, args in await world.jobs() if name == "deliver"]
+        mine = {row["id"] for row in await world.rows() if row["endpoint"] == "mine"}
+        (under_way,) = [args for args in jobs if args["delivery"] in mine]
+        await world.during(remove, Attempt(Verdict.RETRY, 500, "answered 500")).send(**under_way)
+        await world.deliverer.send(**under_way)
+        assert receiver.ledger == []
+    assert await world.jobs() == []
+    (row,) = [row for row in await world.rows() if row["endpoint"] == "mine"]
+    assert (row["status"], row["last_detail"], row["next_attempt_at"]) == ("dead", "endpoint removed", None)

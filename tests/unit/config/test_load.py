@@ -37,6 +37,7 @@ def test_a_sound_file_becomes_settings_in_base_units(tmp_path: Path) -> None:
         (USDC, Level(amount=20_000_000), Level(amount=50_000_000))
     ]
     assert settings.tenants["default"].livemode
+    assert settings.tenants["default"].requests_per_second == 50
     assert settings.data_dir == tmp_path / "data"
 
 
@@ -74,6 +75,10 @@ def test_the_example_never_overwrites(tmp_path: Path) -> None:
 
 
 CASES: dict[str, tuple[Change, tuple[str, str]]] = {
+    "a rate of nothing": (
+        lambda c: c["tenants"]["default"].update(requests_per_second=0),
+        ("/tenants/default/requests_per_second", "greater_than_equal"),
+    ),
     "unknown network": (
         lambda c: c["networks"].update(dogechain={"http": ["https://x.example"]}),
         ("/networks/dogechain", "unknown_network"),

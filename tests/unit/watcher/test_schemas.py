@@ -15,7 +15,7 @@ from watcher.api.application import ROUTES
 from watcher.api.schemas.table import SCHEMAS
 from watcher.asks.model import ASK_KINDS, Ask, State
 from watcher.asks.render import render_ask
-from watcher.event_types import EVENT_TYPES
+from watcher.event_types import SENT_TYPES
 from watcher.model import NeedKind
 
 AT = "2026-01-02T03:04:05.000Z"
@@ -116,7 +116,7 @@ def test_each_route_says_what_it_answers() -> None:
 def test_each_event_type_is_a_webhook_with_a_schema() -> None:
     """The document's webhooks are the known types, none more and none fewer."""
     webhooks = DOCUMENT["webhooks"]
-    assert set(webhooks) == set(EVENT_TYPES)
+    assert set(webhooks) == set(SENT_TYPES)
     for kind, item in webhooks.items():
         content = item["post"]["requestBody"]["content"]["application/json"]
         assert content["schema"] == {"$ref": f"#/components/schemas/{kind}"}

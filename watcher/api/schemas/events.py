@@ -21,7 +21,7 @@ from watcher.api.schemas.words import (
     our_id,
     ref,
 )
-from watcher.event_types import ASK_OBJECTS, EVENT_TYPES
+from watcher.event_types import ASK_OBJECTS, SENT_TYPES
 
 _EVENT: Final = fields(
     {
@@ -65,6 +65,7 @@ _DATA: Final[Mapping[str, JSON]] = {
     "wallet": _WALLET_LEVEL,
     "network": fields({"network": _NETWORK, "changed_at": TIME}),
     "inbound": ANY_OBJECT,
+    "endpoint": fields({"endpoint": fields({"object": const("endpoint"), "id": OWN_ID})}),
 }
 """What an event carries, by the object that it is about."""
 _OTHER_DATA: Final[Mapping[str, JSON]] = {"wallet.address_changed": fields({"wallet": _WALLET_NAMED})}
@@ -84,14 +85,14 @@ def _event_of(kind: str, subject: str) -> JSON:
 
 EVENTS: Final[Mapping[str, JSON]] = {
     "event": _EVENT,
-    **{kind: _event_of(kind, subject) for kind, subject in EVENT_TYPES.items()},
+    **{kind: _event_of(kind, subject) for kind, subject in SENT_TYPES.items()},
 }
 """The envelope, and each type by its name."""
 
 
 def list_webhooks() -> dict[str, JSON]:
     """What registered endpoints receive: one POST for each type of event."""
-    return {kind: {"post": _describe(kind)} for kind in EVENT_TYPES}
+    return {kind: {"post": _describe(kind)} for kind in SENT_TYPES}
 
 
 def _describe(kind: str) -> JSON:

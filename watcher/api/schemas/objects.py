@@ -181,7 +181,9 @@ _ENDPOINT: Final = fields(
         "updated_at": TIME,
     },
     {
-        "secret": {**TEXT, "pattern": "^whsec_", "description": "Only in the answer that made it."},
+        "secret": nullable({**TEXT, "pattern": "^whsec_", "description": "Only in the answer that made it."}),
+        "source": one_of("api", "config"),
+        "gone_at": nullable(TIME),
         "version": VERSION,
         "metadata": METADATA,
     },
