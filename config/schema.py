@@ -105,6 +105,14 @@ class EndpointEntry(Strict):
     enabled: bool = True
 
 
+class SourceEntry(Strict):
+    """One `[tenants.X.sources.NAME]`: a sender of inbound webhooks."""
+
+    secret: SecretStr | None = None
+    secret_file: str | None = None
+    old_secrets: list[SecretStr] = []
+
+
 class TenantEntry(Strict):
     """One wallet backend."""
 
@@ -113,6 +121,7 @@ class TenantEntry(Strict):
     stripe_webhook_secrets: list[SecretStr] = []
     stripe_webhook_secret_file: str | None = None
     endpoints: list[EndpointEntry] = []
+    sources: dict[Name, SourceEntry] = {}
 
 
 class DatabaseEntry(Strict):
