@@ -20,15 +20,14 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def sources(content: dict[str, Any], tenant: str = "default", **entries: Any) -> None:
+def sources(content: dict[str, Any], owner: str = "default", **entries: Any) -> object:
     """Give a tenant these sources."""
-    content["tenants"].setdefault(tenant, {})["sources"] = entries
+    return content["tenants"].setdefault(owner, {}).update(sources=entries)
 
 
-def second(content: dict[str, Any]) -> None:
+def second(content: dict[str, Any]) -> object:
     """Two tenants with a source each."""
-    sources(content, main={"secret": SECRET})
-    sources(content, "other", theirs={"secret": NEXT})
+    return sources(content, main={"secret": SECRET}), sources(content, "other", theirs={"secret": NEXT})
 
 
 def test_a_source_has_a_secret_and_those_it_replaces(tmp_path: Path) -> None:
@@ -83,7 +82,7 @@ CASES: dict[str, tuple[Change, tuple[str, str]]] = {
         ("/tenants/other/sources/main", "repeated"),
     ),
     "a name that is no name": (
-        lambda c: sources(c, **{"a b": {"secret": SECRET}}),
+        lambda c: c["tenants"]["default"].update(sources={"a b": {"secret": SECRET}}),
         ("/tenants/default/sources/a b/[key]", "string_pattern_mismatch"),
     ),
     "an unknown key": (
