@@ -12,11 +12,14 @@ from config.model import Settings, Tenant
 from watcher.api.fields import Id, IpAddress, Metadata, Time, read_time
 from watcher.api.routing import Strict
 from watcher.registration import Registered, register_wallet
-from watcher.top_ups import Stamp
+from watcher.clock import Stamp
 from watcher.wallet_plan import WalletSpec
 
 NOT_KEPT: Final = frozenset({"id", "revision", "customer_ip_address"})
 """What stands in a body and is no part of the registration."""
+
+Addresses = Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=64)]
+"""By network."""
 
 
 def _check_link_mode(mode: str) -> str:
@@ -36,7 +39,7 @@ class WalletBody(Strict):
     """A wallet as its backend describes it."""
 
     user: Id | None = None
-    addresses: Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=64)]
+    addresses: Addresses
     policy: Annotated[str, StringConstraints(max_length=64)] = "default"
     funding: list[dict[str, Any]] | None = None
     link_mode: Annotated[str, AfterValidator(_check_link_mode)] = "eager"

@@ -11,6 +11,7 @@ from watcher.api.openapi import make_openapi
 from watcher.api.problems import make_problem_middleware
 from watcher.api.routing import Answer, Deps, add_route, make_response
 from watcher.api.strict_json import MOST_BYTES
+from watcher.api.webhooks_backend import add_backend_routes
 from watcher.api.webhooks_stripe import add_stripe_routes
 
 ROUTES = (*users.ROUTES, *wallets.ROUTES, *asks.ROUTES, *preflight.ROUTES, *top_ups.ROUTES, *events.ROUTES)
@@ -22,6 +23,7 @@ def create_app(deps: Deps) -> web.Application:
     for route in ROUTES:
         add_route(app, deps, route)
     add_stripe_routes(app, deps)
+    add_backend_routes(app, deps)
     add_health_routes(app, deps)
     add_later_routes(app, deps)
     document = make_openapi(ROUTES, version=version("topup-watcher"))

@@ -14,21 +14,14 @@ PATHS = (
     *((method, "/v1/endpoints/{id}") for method in ("PUT", "GET", "DELETE")),
     *(("POST", f"/v1/endpoints/{{id}}/{action}") for action in ("rotate", "test")),
 )
-WEBHOOKS = ("/webhooks/backend", "/webhooks/backend/{source}")
-"""Signed by their backend: they take no key."""
 
 
 def add_later_routes(app: web.Application, deps: Deps) -> None:
     """501 for callers; strangers learn no more than elsewhere."""
 
     async def refuse(request: web.Request) -> web.StreamResponse:
+        await find_caller(request, deps.database)
         raise Problem(501, "not_available_yet", f"{request.method} {request.path} is not available in this version")
 
-    async def refuse_caller(request: web.Request) -> web.StreamResponse:
-        await find_caller(request, deps.database)
-        return await refuse(request)
-
     for method, path in PATHS:
-        app.router.add_route(method, path, refuse_caller)
-    for path in WEBHOOKS:
-        app.router.add_post(path, refuse)
+        app.router.add_route(method, path, refuse)

@@ -177,7 +177,6 @@ async def test_a_bad_query_is_refused(call: Caller, query: str) -> None:
         ("POST", "/v1/wallets/import"),
         ("PUT", "/v1/endpoints/main"),
         ("POST", "/v1/endpoints/main/rotate"),
-        ("POST", "/webhooks/backend/main"),
         ("POST", "/v1/users/u/erase"),
     ],
 )

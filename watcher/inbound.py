@@ -1,0 +1,124 @@
+"""Applying what backends sent: each webhook once, in one transaction with all that it brings about."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config.errors import FieldError
+from config.model import Settings, Tenant
+from watcher.api.problems import list_faults
+from watcher.api.routing import validate
+from watcher.clock import Clock
+from watcher.inbound_kinds import KINDS, Kind, Told
+from watcher.jobs.defer import defer
+from watcher.model import NewEvent
+from watcher.render import render_faults
+from watcher.store.database import Database
+from watcher.store.events import record_events
+from watcher.store.inbox import REFUSED, SUBJECT, close_inbound, list_refusals, lock_inbound, take_revision
+from watcher.clock import Stamp
+
+log = structlog.get_logger()
+
+INBOUND_TASK = "apply_inbound"
+
+
+async def defer_inbound(conn: AsyncConnection, tenant: str, source: str, inbound_id: str, *, about: str) -> None:
+    """Have a stored webhook applied once committed. What is `about` one thing is applied in the order of its coming."""
+    lock = f"inbound:{tenant}:{about}"
+    await defer(conn, INBOUND_TASK, lock=lock, tenant=tenant, source=source, inbound_id=inbound_id)
+
+
+async def make_refusal(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    names: Mapping[str, str],
+    errors: Sequence[FieldError],
+    stamp: Stamp,
+) -> NewEvent | None:
+    """The event that says why a webhook was refused; None when the very same was told before.
+
+    `names`: id, source and type of the webhook. An id may be refused more than once: by another source of the tenant,
+    or with other bytes.
+    """
+    data: dict[str, Any] = {"inbound": {"object": SUBJECT, **names}, "errors": render_faults(errors)}
+    before = await list_refusals(conn, tenant.id, names["id"])
+    if any(told["data"] == data for told in before):
+        return None
+    return NewEvent(
+        id=stamp.new_id("evt"),
+        tenant=tenant.id,
+        type=REFUSED,
+        subject_object=SUBJECT,
+        subject_id=names["id"],
+        version=before[-1]["version"] + 1 if before else 1,
+        livemode=tenant.livemode,
+        data=data,
+    )
+
+
+class Inbound:
+    """Its method is a job, and may run any number of times."""
+
+    def __init__(self, database: Database, settings: Settings, *, clock: Clock, new_id: Callable[[str], str]) -> None:
+        """Everything it needs is in the store and in the configuration."""
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._new_id = new_id
+
+    async def apply_inbound(self, tenant: str, source: str, inbound_id: str) -> None:
+        """Apply one webhook, or tell why not. Once handled it is never looked at again."""
+        owner = self._settings.tenants.get(tenant)
+        if owner is None:
+            log.warning("inbound.no_tenant", tenant=tenant, source=source)
+            return
+        stamp = Stamp(self._clock.now(), self._new_id)
+        async with self._database.begin() as conn:
+            row = await lock_inbound(conn, tenant, source, inbound_id)
+            if row is None or row["handled_at"] is not None:
+                return
+            outcome, events = await self._handle(conn, row, owner, stamp)
+            await close_inbound(conn, row, outcome, about=describe(row["payload"]), now=stamp.now)
+            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+        log.info("inbound.handled", tenant=tenant, source=source, inbound=inbound_id, outcome=outcome)
+
+    async def _handle(
+        self, conn: AsyncConnection, row: RowMapping, owner: Tenant, stamp: Stamp
+    ) -> tuple[str, Sequence[NewEvent]]:
+        kind = KINDS.get(row["payload"]["type"])
+        if kind is None:
+            return "ignored", ()
+        try:
+            async with conn.begin_nested():
+                return await self._apply(conn, kind, row, owner, stamp)
+        except Exception as error:
+            errors = list_faults(error)
+            if errors is None:
+                raise
+        placed = [FieldError("/data" + e.field, e.code, e.message) for e in errors]
+        names = {"id": row["id"], "source": row["source"], "type": row["payload"]["type"]}
+        event = await make_refusal(conn, owner, names, placed, stamp)
+        return "refused", () if event is None else (event,)
+
+    async def _apply(
+        self, conn: AsyncConnection, kind: Kind, row: RowMapping, owner: Tenant, stamp: Stamp
+    ) -> tuple[str, Sequence[NewEvent]]:
+        """A webhook that is refused leaves no trace, not even its revision: sent again in a better form, it counts."""
+        data = row["payload"]["data"]
+        body = validate(kind.body, data)
+        number = body.revision
+        if number is not None and not await take_revision(conn, owner.id, kind.about, body.id, number, now=stamp.now):
+            return "outdated", ()
+        told = Told(owner, self._settings, stamp, row["received_at"], data=data, body=body)
+        return "applied", await kind.apply(conn, told)
+
+
+def describe(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays of a payload once it is handled: its type, and which thing it was about."""
+    kind = KINDS.get(payload["type"])
+    named = {"object": kind.about, "id": payload["data"].get("id")} if kind else {}
+    return {"type": payload["type"], **named}
