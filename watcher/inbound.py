@@ -1,7 +1,8 @@
 """Applying what backends sent: each webhook once, in one transaction with all that it brings about."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import RowMapping
@@ -13,7 +14,7 @@ from watcher.api.problems import list_faults
 from watcher.api.routing import validate
 from watcher.clock import Clock
 from watcher.inbound_kinds import KINDS, Kind, Told
-from watcher.jobs.defer import defer
+from watcher.jobs.defer import defer, has_earlier
 from watcher.model import NewEvent
 from watcher.render import render_faults
 from watcher.store.database import Database
@@ -24,6 +25,9 @@ from watcher.clock import Stamp
 log = structlog.get_logger()
 
 INBOUND_TASK = "apply_inbound"
+WAIT_SECONDS: Final = 0.25
+MOST_WAITS: Final = 20
+"""What one webhook needs may be in another that came before it and is being applied just now."""
 
 
 async def defer_inbound(conn: AsyncConnection, tenant: str, source: str, inbound_id: str, *, about: str) -> None:
@@ -60,6 +64,10 @@ async def make_refusal(
     )
 
 
+class _TooEarly(Exception):
+    """Refused while earlier ones are still being applied."""
+
+
 class Inbound:
     """Its method is a job, and may run any number of times."""
 
@@ -76,15 +84,28 @@ class Inbound:
         if owner is None:
             log.warning("inbound.no_tenant", tenant=tenant, source=source)
             return
+        for waits in range(MOST_WAITS + 1):
+            try:
+                await self._try(owner, source, inbound_id, patient=waits < MOST_WAITS)
+            except _TooEarly:
+                await asyncio.sleep(WAIT_SECONDS)
+            else:
+                return
+
+    async def _try(self, owner: Tenant, source: str, inbound_id: str, *, patient: bool) -> None:
         stamp = Stamp(self._clock.now(), self._new_id)
+        mine = {"tenant": owner.id, "source": source, "inbound_id": inbound_id}
         async with self._database.begin() as conn:
-            row = await lock_inbound(conn, tenant, source, inbound_id)
+            row = await lock_inbound(conn, owner.id, source, inbound_id)
             if row is None or row["handled_at"] is not None:
                 return
             outcome, events = await self._handle(conn, row, owner, stamp)
+            early = outcome == "refused" and await has_earlier(conn, INBOUND_TASK, mine, alike={"tenant": owner.id})
+            if early and patient:
+                raise _TooEarly
             await close_inbound(conn, row, outcome, about=describe(row["payload"]), now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
-        log.info("inbound.handled", tenant=tenant, source=source, inbound=inbound_id, outcome=outcome)
+        log.info("inbound.handled", tenant=owner.id, source=source, inbound=inbound_id, outcome=outcome)
 
     async def _handle(
         self, conn: AsyncConnection, row: RowMapping, owner: Tenant, stamp: Stamp
