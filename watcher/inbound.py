@@ -12,7 +12,7 @@ from config.errors import FieldError
 from config.model import Settings, Tenant
 from watcher.api.problems import list_faults
 from watcher.api.routing import validate
-from watcher.clock import Clock
+from watcher.clock import Clock, Stamp
 from watcher.inbound_kinds import KINDS, Kind, Told
 from watcher.jobs.defer import defer, has_earlier
 from watcher.model import NewEvent
@@ -20,7 +20,6 @@ from watcher.render import render_faults
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.inbox import REFUSED, SUBJECT, close_inbound, list_refusals, lock_inbound, take_revision
-from watcher.clock import Stamp
 
 log = structlog.get_logger()
 

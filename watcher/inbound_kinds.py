@@ -12,10 +12,10 @@ from config.errors import FieldError
 from config.model import Settings, Tenant
 from watcher.api.fields import Id
 from watcher.api.routing import Strict, validate
+from watcher.clock import Stamp
 from watcher.model import NewEvent
 from watcher.registration import remove_wallet
 from watcher.store.wallets import claim_wallet
-from watcher.clock import Stamp
 from watcher.wallet_body import Addresses, WalletBody, merge, write_wallet
 from watcher.wallet_plan import Refused
 

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from aiohttp import web
 
 from watcher.api import asks, events, preflight, top_ups, users, wallets
+from watcher.api.bulk import add_bulk_routes
 from watcher.api.health import add_health_routes
 from watcher.api.later import add_later_routes
 from watcher.api.openapi import make_openapi
@@ -22,6 +23,7 @@ def create_app(deps: Deps) -> web.Application:
     app = web.Application(middlewares=[make_problem_middleware(deps.new_id)], client_max_size=MOST_BYTES)
     for route in ROUTES:
         add_route(app, deps, route)
+    add_bulk_routes(app, deps)
     add_stripe_routes(app, deps)
     add_backend_routes(app, deps)
     add_health_routes(app, deps)

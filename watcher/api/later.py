@@ -8,7 +8,6 @@ from watcher.api.routing import Deps
 
 PATHS = (
     ("POST", "/v1/users/{id}/erase"),
-    ("POST", "/v1/wallets/import"),
     ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
     ("GET", "/v1/endpoints"),
     *((method, "/v1/endpoints/{id}") for method in ("PUT", "GET", "DELETE")),

@@ -29,6 +29,16 @@ async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> Ro
     return (await conn.execute(query)).mappings().one_or_none()
 
 
+async def lock_wallets(conn: AsyncConnection, tenant: str, ids: Collection[str]) -> None:
+    """Claim many before the first is written: in one order, and their rows in the order that blocks are recorded in."""
+    wanted = sorted(set(ids))
+    for wallet_id in wanted:
+        key = func.hashtextextended(f"{tenant}/{wallet_id}", 0)
+        await conn.execute(select(func.pg_advisory_xact_lock(key)))
+    query = select(wallet.c.id).where(wallet.c.tenant == tenant, wallet.c.id.in_(wanted))
+    await conn.execute(query.order_by(wallet.c.tenant, wallet.c.id).with_for_update())
+
+
 async def find_user(conn: AsyncConnection, tenant: str, user_id: str) -> RowMapping | None:
     """The person whom a wallet names."""
     query = select(app_user).where(app_user.c.tenant == tenant, app_user.c.id == user_id)

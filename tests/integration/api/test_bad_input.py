@@ -174,7 +174,6 @@ async def test_a_bad_query_is_refused(call: Caller, query: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/wallets/import"),
         ("PUT", "/v1/endpoints/main"),
         ("POST", "/v1/endpoints/main/rotate"),
         ("POST", "/v1/users/u/erase"),
