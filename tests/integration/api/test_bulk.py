@@ -211,6 +211,24 @@ async def test_a_line_that_does_not_come_ends_the_stream(call: Caller, monkeypat
     await until(no_connection, seconds=20, what="the server's end of the connection")
 
 
+async def test_who_does_not_read_the_answers_is_cut_off(
+    api: Api, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing piles up for him: after a while the connection is gone, and the daemon goes on."""
+    monkeypatch.setattr("watcher.api.bulk.WRITE_SECONDS", 0.3)
+    host, port = api.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    head = (
+        f"POST /v1/wallets/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {call.key}\r\n"
+        f"Content-Type: {NDJSON}\r\nContent-Length: {10**9}\r\n\r\n"
+    )
+    writer.write(head.encode() + b"{\n" * 200_000)
+    assert not await no_connection()
+    await until(no_connection, seconds=60, what="the server's end of the connection")
+    writer.transport.abort()
+    assert (await call("GET", "/v1/wallets"))[0] == 200
+
+
 async def test_two_imports_of_the_same_wallets_at_once_agree(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """In opposite orders: neither waits for the other for ever, and each wallet is created once."""
     monkeypatch.setattr(bulk, "AGAIN_AFTER_SECONDS", ())
