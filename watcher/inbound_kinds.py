@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.errors import FieldError
 from config.model import Settings, Tenant
 from watcher.api.fields import Id
-from watcher.api.routing import Strict, validate
+from watcher.api.routing import validate
 from watcher.clock import Stamp
 from watcher.model import NewEvent
 from watcher.registration import remove_wallet
+from watcher.shapes import Strict
 from watcher.store.wallets import claim_wallet
 from watcher.wallet_body import Addresses, WalletBody, merge, write_wallet
 from watcher.wallet_plan import Refused

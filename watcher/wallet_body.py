@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.model import Settings, Tenant
 from watcher.api.fields import Id, IpAddress, Metadata, Time, read_time
-from watcher.api.routing import Strict
 from watcher.clock import Stamp
 from watcher.registration import Registered, register_wallet
+from watcher.shapes import Strict
 from watcher.wallet_plan import WalletSpec
 
 NOT_KEPT: Final = frozenset({"id", "revision", "customer_ip_address"})

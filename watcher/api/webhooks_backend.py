@@ -15,10 +15,11 @@ from config.model import Source, Tenant
 from notifier.errors import BadSignature
 from notifier.signatures import verify
 from watcher.api.problems import Problem, invalid, not_found
-from watcher.api.routing import Answer, Deps, Strict, make_response, validate
+from watcher.api.routing import Answer, Deps, make_response, validate
 from watcher.api.strict_json import JsonNumber, parse_json, read_body
 from watcher.inbound import defer_inbound, describe, make_refusal
 from watcher.inbound_kinds import KINDS, LATER
+from watcher.shapes import Strict
 from watcher.store.events import record_events
 from watcher.store.inbox import keep_inbound, lock_inbound
 
