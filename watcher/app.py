@@ -34,7 +34,7 @@ from watcher.clock import Stamp, SystemClock, make_new_id
 from watcher.closing import LOOK_TASK
 from watcher.deliver import Deliverer
 from watcher.dispatch import Dispatcher, Onramps
-from watcher.inbound import INBOUND_TASK, Inbound
+from watcher.inbound.apply import INBOUND_TASK, Inbound
 from watcher.jobs.engine import Handler, JobEngine
 from watcher.judge import Rules
 from watcher.log import Logging

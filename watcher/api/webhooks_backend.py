@@ -17,11 +17,11 @@ from notifier.signatures import verify
 from watcher.api.problems import Problem, invalid, not_found
 from watcher.api.routing import Answer, Deps, make_response, validate
 from watcher.api.strict_json import JsonNumber, parse_json, read_body
-from watcher.inbound import defer_inbound, describe, make_refusal
-from watcher.inbound_kinds import KINDS, LATER
+from watcher.inbound.apply import defer_inbound, describe, make_refusal
+from watcher.inbound.kinds import KINDS
 from watcher.shapes import Strict
 from watcher.store.events import record_events
-from watcher.store.inbox import keep_inbound, lock_inbound
+from watcher.store.inbox import find_inbound, keep_inbound
 
 log = structlog.get_logger()
 
@@ -91,10 +91,8 @@ async def _read(request: web.Request, deps: Deps, tenant: Tenant, source: Source
 
 
 def _understand(raw: Any) -> tuple[str, Mapping[str, Any] | None]:
-    """The type, and the data of a known one. Raises `Problem` 422 for a wrong shape, 501 for what is still to come."""
+    """The type, and the data of a known one. Raises `Problem` 422 for a wrong shape."""
     told: str = validate(Unknown, raw).type
-    if told in LATER:
-        raise Problem(501, "not_available_yet", f"{told} is not available in this version")
     kind = KINDS.get(told)
     if kind is None:
         return told, None
@@ -152,7 +150,7 @@ async def _is_the_same(deps: Deps, sent: Sent) -> bool:
     """Whether what was stored under this id is this; if not, that is told as an event, too, once."""
     stamp = deps.stamp()
     async with deps.database.begin() as conn:
-        row = await lock_inbound(conn, sent.tenant.id, sent.source.name, sent.id)
+        row = await find_inbound(conn, sent.tenant.id, sent.source.name, sent.id, lock=True)
         if row is None or row["digest"] == sent.digest:
             return True
         names = {"id": sent.id, "source": sent.source.name, "type": sent.type}

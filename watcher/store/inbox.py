@@ -21,10 +21,12 @@ async def keep_inbound(conn: AsyncConnection, values: Mapping[str, Any]) -> bool
     return (await conn.execute(new.returning(inbox.c.id))).first() is not None
 
 
-async def lock_inbound(conn: AsyncConnection, tenant: str, source: str, inbound_id: str) -> RowMapping | None:
-    """The row, locked."""
+async def find_inbound(
+    conn: AsyncConnection, tenant: str, source: str, inbound_id: str, *, lock: bool = False
+) -> RowMapping | None:
+    """The row, or None when it was pruned."""
     query = select(inbox).where(inbox.c.tenant == tenant, inbox.c.source == source, inbox.c.id == inbound_id)
-    return (await conn.execute(query.with_for_update())).mappings().one_or_none()
+    return (await conn.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
 
 
 async def close_inbound(

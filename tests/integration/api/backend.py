@@ -9,7 +9,7 @@ from sqlalchemy import select
 from notifier.signatures import sign
 from tests.integration.api.conftest import SOURCE_SECRET, Api
 from tests.integration.watcher.world import ADDRESS
-from watcher.inbound import INBOUND_TASK, Inbound
+from watcher.inbound.apply import INBOUND_TASK, Inbound
 from watcher.store.tables import event, inbox
 
 PATH = "/webhooks/backend/main"

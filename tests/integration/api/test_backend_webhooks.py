@@ -16,8 +16,9 @@ from tests.integration.api.test_retention import find_anywhere, sweeper
 from tests.integration.api.test_store_away import away
 from tests.integration.watcher.world import ADDRESS
 from tests.nodes.processes import until
-from watcher.inbound import INBOUND_TASK, Inbound
-from watcher.inbound_kinds import KINDS, Kind, Subject, Told
+from watcher.inbound.apply import INBOUND_TASK, Inbound
+from watcher.inbound.kinds import KINDS
+from watcher.inbound.model import Kind, Subject, Told
 from watcher.jobs.engine import JobEngine
 from watcher.metrics import Metrics
 from watcher.model import NewEvent
@@ -190,15 +191,6 @@ async def test_an_unknown_type_is_kept_ignored_and_counted(api: Api) -> None:
         assert 'topup_inbound_ignored_total{source="main"} 1.0' in await answer.text()
 
 
-async def test_what_is_still_to_come_is_refused_by_name(api: Api) -> None:
-    """501 and not stored: the backend sends it again, to a version that does it."""
-    before = await api.counts()
-    for kind in ("transaction.proposed", "checkout.requested", "swap.requested"):
-        status, problem = await post(api, say(kind, id="x"))
-        assert (status, problem["code"]) == (501, "not_available_yet")
-    assert await api.counts() == before
-
-
 async def test_a_wallets_life_told_by_webhooks(api: Api, call: Caller) -> None:
     """Created as by PUT, changed as by PATCH, removed as by DELETE."""
     await post(api, created(label="Main", metadata={"a": "1"}), webhook_id="1")
@@ -335,7 +327,7 @@ async def test_what_needs_an_earlier_one_waits_for_it(
         return []
 
     kinds = {**KINDS, "probe.sent": Kind("probe", Subject, need_wallet)}
-    monkeypatch.setattr("watcher.inbound.KINDS", kinds)
+    monkeypatch.setattr("watcher.inbound.apply.KINDS", kinds)
     monkeypatch.setattr("watcher.api.webhooks_backend.KINDS", kinds)
     await post(api, created(), webhook_id="1")
     await post(api, say("probe.sent", id="p-1"), webhook_id="2")

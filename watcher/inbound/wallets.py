@@ -1,31 +1,19 @@
-"""What a backend may tell by webhook: the shape of each kind, and what comes of it."""
+"""Wallets told of by webhook: created, updated, removed, as by PUT, PATCH and DELETE."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Annotated, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import FieldError
-from config.model import Settings, Tenant
-from watcher.api.fields import Id
 from watcher.api.routing import validate
-from watcher.clock import Stamp
+from watcher.inbound.model import Kind, Subject, Told
 from watcher.model import NewEvent
 from watcher.registration import remove_wallet
-from watcher.shapes import Strict
 from watcher.store.wallets import claim_wallet
 from watcher.wallet_body import Addresses, WalletBody, merge, write_wallet
 from watcher.wallet_plan import Refused
-
-
-class Subject(Strict):
-    """Which thing it is about. Of two revisions of one thing the higher counts, in whatever order they come."""
-
-    id: Id
-    revision: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 class WalletCreated(WalletBody, Subject):
@@ -45,34 +33,6 @@ class WalletUpdated(WalletBody, Subject):
 
 class WalletRemoved(Subject):
     """The wallet's id alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One webhook of a backend, about to be applied."""
-
-    tenant: Tenant
-    settings: Settings
-    stamp: Stamp
-    received_at: datetime
-    data: Mapping[str, Any] = field(repr=False)
-    """As it came."""
-    body: Any = field(repr=False)
-    """The model named by its kind."""
-
-
-Apply = Callable[[AsyncConnection, Told], Awaitable[Sequence[NewEvent]]]
-"""Does it, and gives the events to be recorded last. What it raises that `list_faults` knows refuses the webhook."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One type of webhook."""
-
-    about: str
-    """The object that its revision and its place in the order belong to."""
-    body: type[Subject]
-    apply: Apply
 
 
 async def _register(conn: AsyncConnection, told: Told) -> Sequence[NewEvent]:
@@ -107,7 +67,3 @@ KINDS: Final[Mapping[str, Kind]] = {
     "wallet.updated": Kind("wallet", WalletUpdated, _change),
     "wallet.removed": Kind("wallet", WalletRemoved, _remove),
 }
-LATER: Final = frozenset(
-    {"transaction.proposed", "transaction.completed", "checkout.requested", "checkout.cancelled", "swap.requested"}
-)
-"""Named by the contract, and not done yet: refused by name, so that nothing that was sent is lost."""

@@ -10,18 +10,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import FieldError
 from config.model import Settings, Tenant
-from watcher.api.problems import list_faults
+from watcher.api.problems import Problem, list_faults
 from watcher.api.routing import validate
+from watcher.asks.rates import find_rates
+from watcher.asks.spec import Rate
 from watcher.clock import Clock, Stamp
-from watcher.inbound_kinds import KINDS, Kind, Told
+from watcher.inbound.kinds import KINDS
+from watcher.inbound.model import Kind, Told
 from watcher.jobs.defer import defer, has_earlier
 from watcher.model import NewEvent
 from watcher.render import render_faults
 from watcher.store.database import Database
 from watcher.store.events import record_events
-from watcher.store.inbox import REFUSED, SUBJECT, close_inbound, list_refusals, lock_inbound, take_revision
+from watcher.store.inbox import REFUSED, SUBJECT, close_inbound, find_inbound, list_refusals, take_revision
 
 log = structlog.get_logger()
+
+Rates = Mapping[str, Rate | None]
 
 INBOUND_TASK = "apply_inbound"
 WAIT_SECONDS: Final = 0.25
@@ -70,12 +75,21 @@ class _TooEarly(Exception):
 class Inbound:
     """Its method is a job, and may run any number of times."""
 
-    def __init__(self, database: Database, settings: Settings, *, clock: Clock, new_id: Callable[[str], str]) -> None:
-        """Everything it needs is in the store and in the configuration."""
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        clock: Clock,
+        new_id: Callable[[str], str],
+        rates: object | None = None,
+    ) -> None:
+        """`rates`: where prices in fiat are looked up."""
         self._database = database
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
+        self._rates = rates
 
     async def apply_inbound(self, tenant: str, source: str, inbound_id: str) -> None:
         """Apply one webhook, or tell why not. Once handled it is never looked at again."""
@@ -94,11 +108,12 @@ class Inbound:
     async def _try(self, owner: Tenant, source: str, inbound_id: str, *, patient: bool) -> None:
         stamp = Stamp(self._clock.now(), self._new_id)
         mine = {"tenant": owner.id, "source": source, "inbound_id": inbound_id}
+        rates = await self._find_rates(owner, source, inbound_id)
         async with self._database.begin() as conn:
-            row = await lock_inbound(conn, owner.id, source, inbound_id)
+            row = await find_inbound(conn, owner.id, source, inbound_id, lock=True)
             if row is None or row["handled_at"] is not None:
                 return
-            outcome, events = await self._handle(conn, row, owner, stamp)
+            outcome, events = await self._handle(conn, row, owner, rates, stamp)
             early = outcome == "refused" and await has_earlier(conn, INBOUND_TASK, mine, alike={"tenant": owner.id})
             if early and patient:
                 raise _TooEarly
@@ -106,15 +121,28 @@ class Inbound:
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         log.info("inbound.handled", tenant=owner.id, source=source, inbound=inbound_id, outcome=outcome)
 
+    async def _find_rates(self, owner: Tenant, source: str, inbound_id: str) -> Rates:
+        """For a kind that has a price: asked for while nothing is locked."""
+        async with self._database.begin() as conn:
+            row = await find_inbound(conn, owner.id, source, inbound_id)
+        kind = None if row is None else KINDS.get(row["payload"]["type"])
+        if row is None or row["handled_at"] is not None or kind is None or not kind.priced:
+            return {}
+        try:
+            body = validate(kind.body, row["payload"]["data"])
+        except Problem:  # a newer release may take less than the one that stored it: refused further on
+            return {}
+        return await find_rates(body, self._settings, self._rates)
+
     async def _handle(
-        self, conn: AsyncConnection, row: RowMapping, owner: Tenant, stamp: Stamp
+        self, conn: AsyncConnection, row: RowMapping, owner: Tenant, rates: Rates, stamp: Stamp
     ) -> tuple[str, Sequence[NewEvent]]:
         kind = KINDS.get(row["payload"]["type"])
         if kind is None:
             return "ignored", ()
         try:
             async with conn.begin_nested():
-                return await self._apply(conn, kind, row, owner, stamp)
+                return await self._apply(conn, kind, row, owner, rates=rates, stamp=stamp)
         except Exception as error:
             errors = list_faults(error)
             if errors is None:
@@ -125,7 +153,7 @@ class Inbound:
         return "refused", () if event is None else (event,)
 
     async def _apply(
-        self, conn: AsyncConnection, kind: Kind, row: RowMapping, owner: Tenant, stamp: Stamp
+        self, conn: AsyncConnection, kind: Kind, row: RowMapping, owner: Tenant, *, rates: Rates, stamp: Stamp
     ) -> tuple[str, Sequence[NewEvent]]:
         """A webhook that is refused leaves no trace, not even its revision: sent again in a better form, it counts."""
         data = row["payload"]["data"]
@@ -133,7 +161,7 @@ class Inbound:
         number = body.revision
         if number is not None and not await take_revision(conn, owner.id, kind.about, body.id, number, now=stamp.now):
             return "outdated", ()
-        told = Told(owner, self._settings, stamp, row["received_at"], data=data, body=body)
+        told = Told(owner, self._settings, stamp, row["received_at"], data=data, body=body, rates=rates)
         return "applied", await kind.apply(conn, told)
 
 
