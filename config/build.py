@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from chains.model import NetworkId
 from config.catalogue import build_network, names_host
 from config.errors import FieldError
-from config.model import CONSOLE_ENDPOINT, Level, Network, Policy, Settings, Tenant
+from config.model import CONSOLE_ENDPOINT, Level, Network, Policy, Settings, Source, Tenant
 from config.requirements import MOST_TRANSACTIONS, parse_funding
-from config.schema import EndpointEntry, File, PolicyEntry, TenantEntry, find_path
+from config.schema import EndpointEntry, File, PolicyEntry, SourceEntry, TenantEntry, find_path
 from notifier.model import Endpoint
 
 _STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", re.ASCII)
@@ -24,6 +24,7 @@ _POSTGRES: Final = ("postgresql://", "postgres://")
 LAST_PORT: Final = 65_535
 SECRET_BYTES: Final = range(24, 65)
 """What Standard Webhooks asks of a signing secret."""
+STRIPE_SOURCE: Final = "stripe"
 
 
 def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings | None:
@@ -38,6 +39,7 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
     }
     if not file.tenants:
         errors.append(FieldError("/tenants", "required", "names no tenant; a sole one may be called default"))
+    _check_sources(file, errors)
     host, _, port = file.listen.rpartition(":")
     if not 0 < int(port) <= LAST_PORT:
         errors.append(FieldError("/listen", "bad_port", f"must end with a port from 1 to {LAST_PORT}"))
@@ -73,6 +75,19 @@ def _build_networks(file: File, errors: list[FieldError]) -> dict[NetworkId, Net
         elif network is not None:
             networks[network.id] = network
     return networks
+
+
+def _check_sources(file: File, errors: list[FieldError]) -> None:
+    """A source's name stands in a path and names a tenant there."""
+    owners: dict[str, str] = {}
+    for tenant, entry in file.tenants.items():
+        for name in entry.sources:
+            pointer = f"/tenants/{tenant}/sources/{name}"
+            if name == STRIPE_SOURCE:
+                errors.append(FieldError(pointer, "reserved", "is the name under which Stripe's webhooks are kept"))
+            elif owners.setdefault(name, tenant) != tenant:
+                message = f"is the name of a source of {owners[name]} already; it must be another"
+                errors.append(FieldError(pointer, "repeated", message))
 
 
 def _check_transport(file: File, tenants: dict[str, Tenant], errors: list[FieldError]) -> None:
@@ -151,6 +166,9 @@ def _build_tenant(
         endpoints=tuple(endpoints),
         policies=policies,
         requests_per_second=entry.requests_per_second,
+        sources=tuple(
+            _build_source(source, e, f"{pointer}/sources/{source}", base, errors) for source, e in entry.sources.items()
+        ),
     )
 
 
@@ -169,12 +187,7 @@ def _check_mode(key: str, networks: dict[NetworkId, Network], pointer: str, erro
 
 
 def _build_endpoint(entry: EndpointEntry, pointer: str, base: Path, errors: list[FieldError]) -> Endpoint:
-    secret = _read_secret(entry.secret, entry.secret_file, f"{pointer}/secret", base, errors)
-    if entry.secret is None and entry.secret_file is None:
-        errors.append(FieldError(f"{pointer}/secret", "required", "is missing: whsec_ and 24 to 64 bytes in base64"))
-    secrets = ([secret] if secret else []) + [s.get_secret_value() for s in entry.old_secrets]
-    if not all(_is_signing_secret(value) for value in secrets):
-        errors.append(FieldError(f"{pointer}/secret", "bad_secret", "must be whsec_ and 24 to 64 bytes in base64"))
+    secrets = _read_signing_secrets(entry, pointer, base, errors)
     if entry.id == CONSOLE_ENDPOINT:
         errors.append(FieldError(f"{pointer}/id", "reserved", "is the name of the console, where events are printed"))
     if not names_host(entry.url):
@@ -182,11 +195,28 @@ def _build_endpoint(entry: EndpointEntry, pointer: str, base: Path, errors: list
     return Endpoint(
         id=entry.id,
         url=entry.url,
-        secrets=tuple(secrets),
+        secrets=secrets,
         events=tuple(entry.events),
         include_links=entry.include_links,
         enabled=entry.enabled,
     )
+
+
+def _build_source(name: str, entry: SourceEntry, pointer: str, base: Path, errors: list[FieldError]) -> Source:
+    return Source(name, _read_signing_secrets(entry, pointer, base, errors))
+
+
+def _read_signing_secrets(
+    entry: EndpointEntry | SourceEntry, pointer: str, base: Path, errors: list[FieldError]
+) -> tuple[str, ...]:
+    """The secret in use, then those it replaces."""
+    secret = _read_secret(entry.secret, entry.secret_file, f"{pointer}/secret", base, errors)
+    if entry.secret is None and entry.secret_file is None:
+        errors.append(FieldError(f"{pointer}/secret", "required", "is missing: whsec_ and 24 to 64 bytes in base64"))
+    secrets = ([secret] if secret else []) + [s.get_secret_value() for s in entry.old_secrets]
+    if not all(_is_signing_secret(value) for value in secrets):
+        errors.append(FieldError(f"{pointer}/secret", "bad_secret", "must be whsec_ and 24 to 64 bytes in base64"))
+    return tuple(secrets)
 
 
 def _is_signing_secret(value: str) -> bool:

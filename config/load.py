@@ -21,7 +21,7 @@ from config.model import Settings
 from config.schema import File
 
 ENV_PREFIX = "TOPUP_"
-_CONTAINERS = frozenset({"networks", "assets", "policies", "tenants", "funding", "endpoints", "limits"})
+_CONTAINERS = frozenset({"networks", "assets", "policies", "tenants", "funding", "endpoints", "sources", "limits"})
 """What other parts refer to: without them, the rest can't be judged."""
 
 

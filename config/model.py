@@ -134,6 +134,15 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a tenant's inbound webhooks come from. Its name, which no other tenant may use, stands in their path."""
+
+    name: str
+    secrets: tuple[str, ...] = field(repr=False)
+    """`whsec_…`; any of them is accepted, so that one can be replaced while both are in use."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One wallet backend."""
 
@@ -145,6 +154,7 @@ class Tenant:
     policies: Mapping[str, Policy]
     requests_per_second: int = DEFAULT_REQUESTS_PER_SECOND
     """Of the API, for all keys together; twice as many at once after a rest."""
+    sources: tuple[Source, ...] = ()
 
     @property
     def livemode(self) -> bool:
@@ -177,3 +187,10 @@ class Settings:
     def find_network(self, name: str) -> Network | None:
         """By catalogue name or CAIP-2 id."""
         return next((n for n in self.networks.values() if name in (n.name, n.id)), None)
+
+    def find_source(self, name: str | None) -> tuple[Tenant, Source] | None:
+        """A source and whose it is; without a name the sole source of a sole tenant."""
+        known = [(tenant, source) for tenant in self.tenants.values() for source in tenant.sources]
+        if name is None:
+            return known[0] if len(self.tenants) == 1 and len(known) == 1 else None
+        return next((found for found in known if found[1].name == name), None)

@@ -107,6 +107,14 @@ class EndpointEntry(Strict):
     enabled: bool = True
 
 
+class SourceEntry(Strict):
+    """One `[tenants.X.sources.NAME]`: a sender of inbound webhooks."""
+
+    secret: SecretStr | None = None
+    secret_file: str | None = None
+    old_secrets: list[SecretStr] = []
+
+
 class TenantEntry(Strict):
     """One wallet backend."""
 
@@ -116,6 +124,7 @@ class TenantEntry(Strict):
     stripe_webhook_secret_file: str | None = None
     requests_per_second: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_REQUESTS_PER_SECOND
     endpoints: list[EndpointEntry] = []
+    sources: dict[Name, SourceEntry] = {}
 
 
 class DatabaseEntry(Strict):

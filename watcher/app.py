@@ -37,6 +37,7 @@ from watcher.clock import Stamp, SystemClock, make_new_id
 from watcher.closing import LOOK_TASK
 from watcher.deliver import Deliverer
 from watcher.dispatch import Dispatcher, Onramps
+from watcher.inbound.apply import INBOUND_TASK, Inbound
 from watcher.jobs.engine import Handler, JobEngine
 from watcher.judge import Rules
 from watcher.log import Logging
@@ -245,6 +246,7 @@ def make_handlers(
     new_id = make_new_id(clock, secrets.randbits)
     dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id)
     follower = Follower(database, onramps, clock=clock, new_id=new_id)
+    inbound = Inbound(database, onramps.settings, clock=clock, new_id=new_id)
     sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
     sweeps = (
@@ -259,6 +261,7 @@ def make_handlers(
         CREATE_SESSION_TASK: dispatcher.create_session,
         LOOK_TASK: follower.look_at_session,
         STRIPE_EVENT_TASK: follower.handle_stripe_event,
+        INBOUND_TASK: inbound.apply_inbound,
         DELIVER_TASK: deliverer.send,
         **{sweep.__name__: sweep for sweep in sweeps},
     }

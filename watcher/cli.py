@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys of wallet backends.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+wallets = typer.Typer(help="Many wallets at once, as lines of JSON.", no_args_is_help=True)
+app.add_typer(wallets, name="wallets")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 DEFAULT_CONFIG = Path("watcher.toml")
@@ -84,6 +86,35 @@ def create_key(
     clock = SystemClock()
     new_id = make_new_id(clock, secrets.randbits)
     typer.echo(asyncio.run(create_api_key(settings, tenant=tenant, scopes=scope, clock=clock, key_id=new_id("key"))))
+
+
+@wallets.command("import")
+def import_wallets(
+    file: Annotated[Path, typer.Argument(help="A body with its id on each line.", exists=True, dir_okay=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    tenant: Annotated[str, typer.Option(help="Whose wallets they are.")] = "default",
+) -> None:
+    """Register wallets from a file; repeating it is harmless. Refused lines are printed, and the exit status is 1."""
+    settings = load_settings(config)
+
+    from watcher.bulk_files import import_file  # noqa: PLC0415
+
+    if import_file(settings, file, tenant=tenant):
+        raise typer.Exit(1)
+
+
+@wallets.command("export")
+def export_wallets(
+    file: Annotated[Path, typer.Argument(help="Where to write them.", dir_okay=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    tenant: Annotated[str, typer.Option(help="Whose wallets they are.")] = "default",
+) -> None:
+    """Write every wallet to a file that import takes."""
+    settings = load_settings(config)
+
+    from watcher.bulk_files import export_file  # noqa: PLC0415
+
+    export_file(settings, file, tenant=tenant)
 
 
 @app.command()

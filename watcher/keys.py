@@ -1,17 +1,13 @@
 """Making API keys, beside a running daemon or without one."""
 
-from contextlib import AsyncExitStack
-
 from sqlalchemy import insert
 
 from config.errors import ConfigError, FieldError
 from config.model import Settings
 from watcher.api.auth import SCOPES, digest_key, make_key
 from watcher.clock import Clock
-from watcher.store.database import Database
+from watcher.store.beside import find_unknown_tenant, open_store
 from watcher.store.declare import declare_tenant
-from watcher.store.embedded import EmbeddedPostgres
-from watcher.store.migrate import upgrade
 from watcher.store.tables import api_key
 
 DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "admin")
@@ -25,21 +21,11 @@ async def create_api_key(
     errors = [
         FieldError("--scope", "unknown_scope", f"{s} is none of {' '.join(SCOPES)}") for s in wanted if s not in SCOPES
     ]
-    if tenant not in settings.tenants:
-        known = ", ".join(settings.tenants)
-        errors.append(
-            FieldError("--tenant", "unknown_tenant", f"{tenant} is not in the configuration, which has {known}")
-        )
+    errors += find_unknown_tenant(settings, tenant)
     if errors:
         raise ConfigError("keys create", errors)
     key = make_key()
-    async with AsyncExitStack() as stack:
-        url = settings.database_url
-        if url is None:
-            url = (await stack.enter_async_context(EmbeddedPostgres(settings.data_dir))).url
-        await upgrade(url)
-        database = Database(url)
-        stack.push_async_callback(database.close)
+    async with open_store(settings) as database:
         now = clock.now()
         async with database.begin() as conn:
             await declare_tenant(conn, tenant, now=now)

@@ -13,6 +13,9 @@ class Metrics:
         self.crashes = Counter("topup_task_crashes", "Crashes of background tasks.", ["task"], registry=registry)
         self.jobs_rescued = Counter("topup_jobs_rescued", "Jobs taken over from dead workers.", registry=registry)
         self.job_faults = Counter("topup_job_faults", "Unexpected faults of jobs.", ["task"], registry=registry)
+        self.inbound_ignored = Counter(
+            "topup_inbound_ignored", "Webhooks of backends of a type that is not known.", ["source"], registry=registry
+        )
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -125,8 +125,9 @@ def _wallet_row(spec: WalletSpec, tenant: Tenant, before: RowMapping | None, sta
 
 def _customer_ip(spec: WalletSpec, before: RowMapping | None, stamp: Stamp) -> dict[str, Any]:
     """The address given now, or the one given earlier, for the rest of its day."""
-    if spec.customer_ip_address is not None:
-        return {"customer_ip_address": spec.customer_ip_address, "customer_ip_until": stamp.now + IP_KEPT}
+    until = (spec.told_at or stamp.now) + IP_KEPT
+    if spec.customer_ip_address is not None and until > stamp.now:
+        return {"customer_ip_address": spec.customer_ip_address, "customer_ip_until": until}
     if before is None:
         return {"customer_ip_address": None, "customer_ip_until": None}
     return {name: before[name] for name in ("customer_ip_address", "customer_ip_until")}

@@ -6,6 +6,7 @@ from typing import Any
 
 from chains.amounts import format_amount
 from chains.model import BlockRef
+from config.errors import FieldError
 from config.model import Network
 from watcher.model import Bill, SessionState, TopUp, TopUpStatus
 from watcher.model import Session as OnrampAttempt
@@ -16,6 +17,11 @@ JSON = dict[str, Any]
 def render_time(at: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def render_faults(errors: Sequence[FieldError]) -> list[JSON]:
+    """What is wrong, each with its place."""
+    return [{"field": e.field, "code": e.code, "message": e.message} for e in errors]
 
 
 def render_block(at: BlockRef) -> JSON:

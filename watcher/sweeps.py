@@ -19,6 +19,7 @@ from watcher.store.asks import list_expired, lock_ask
 from watcher.store.database import Database
 from watcher.store.endpoints import forget_endpoints
 from watcher.store.events import record_events
+from watcher.store.inbox import forget_addresses
 from watcher.store.tables import delivery, event, idempotency, inbox, session, sweep_run, top_up, wallet
 from watcher.store.top_ups import lock_top_up, read_top_up
 from watcher.store.wallets import IP_KEPT
@@ -128,6 +129,7 @@ class Sweeper:
         sent = update(session).where(session.c.created_at <= now - IP_KEPT, session.c.body.has_key(ip))
         async with self._database.begin() as conn:
             await conn.execute(forget.values(customer_ip_address=None, customer_ip_until=None))
+            await forget_addresses(conn, before=now - IP_KEPT)
             await conn.execute(sent.values(body=session.c.body.op("-", return_type=session.c.body.type)(ip)))
 
     async def _list(self, *conditions: ColumnElement[bool]) -> list[str]:

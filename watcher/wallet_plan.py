@@ -44,6 +44,8 @@ class WalletSpec:
     allow_off_curve: bool = False
     asks_paused_until: datetime | None = None
     customer_ip_address: str | None = field(default=None, repr=False)
+    told_at: datetime | None = None
+    """When its backend sent it; None: just now."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     """The body as it came, without the IP address: what tells a repeated write from another one."""

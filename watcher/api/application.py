@@ -5,12 +5,14 @@ from importlib.metadata import version
 from aiohttp import web
 
 from watcher.api import asks, endpoints, events, preflight, top_ups, users, wallets
+from watcher.api.bulk import add_bulk_routes
 from watcher.api.health import add_health_routes
 from watcher.api.later import add_later_routes
 from watcher.api.openapi import make_openapi
 from watcher.api.problems import make_problem_middleware
 from watcher.api.routing import Answer, Deps, add_route, make_response
 from watcher.api.strict_json import MOST_BYTES
+from watcher.api.webhooks_backend import add_backend_routes
 from watcher.api.webhooks_stripe import add_stripe_routes
 
 ROUTES = (
@@ -29,7 +31,9 @@ def create_app(deps: Deps) -> web.Application:
     app = web.Application(middlewares=[make_problem_middleware(deps.new_id)], client_max_size=MOST_BYTES)
     for route in ROUTES:
         add_route(app, deps, route)
+    add_bulk_routes(app, deps)
     add_stripe_routes(app, deps)
+    add_backend_routes(app, deps)
     add_health_routes(app, deps)
     add_later_routes(app, deps)
     document = make_openapi(ROUTES, version=version("topup-watcher"))

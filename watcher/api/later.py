@@ -8,24 +8,16 @@ from watcher.api.routing import Deps
 
 PATHS = (
     ("POST", "/v1/users/{id}/erase"),
-    ("POST", "/v1/wallets/import"),
     ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
 )
-WEBHOOKS = ("/webhooks/backend", "/webhooks/backend/{source}")
-"""Signed by their backend: they take no key."""
 
 
 def add_later_routes(app: web.Application, deps: Deps) -> None:
     """501 for callers; strangers learn no more than elsewhere."""
 
     async def refuse(request: web.Request) -> web.StreamResponse:
+        await find_caller(request, deps.database, deps.limits)
         raise Problem(501, "not_available_yet", f"{request.method} {request.path} is not available in this version")
 
-    async def refuse_caller(request: web.Request) -> web.StreamResponse:
-        await find_caller(request, deps.database, deps.limits)
-        return await refuse(request)
-
     for method, path in PATHS:
-        app.router.add_route(method, path, refuse_caller)
-    for path in WEBHOOKS:
-        app.router.add_post(path, refuse)
+        app.router.add_route(method, path, refuse)

@@ -12,6 +12,7 @@ from config.errors import FieldError
 from watcher.asks.lifecycle import MOST_OPEN, IdReused, Over, TooMany
 from watcher.asks.spec import NotUnderstood
 from watcher.registration import AddressIsSet
+from watcher.render import render_faults
 from watcher.store.errors import StoreUnavailable
 from watcher.wallet_plan import Refused
 
@@ -19,6 +20,8 @@ log = structlog.get_logger()
 
 TYPE_BASE: Final = "https://topup-watcher.dev/problems/"
 RETRY_SECONDS: Final = 5
+_REFUSALS: Final = frozenset({400, 403, 404, 409, 410, 413, 422, 501})
+"""Statuses of what stays refused however often it comes."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -65,7 +68,7 @@ def make_answer(problem: Problem, request_id: str) -> web.Response:
         "request_id": request_id,
     }
     if problem.errors:
-        body["errors"] = [{"field": e.field, "code": e.code, "message": e.message} for e in problem.errors]
+        body["errors"] = render_faults(problem.errors)
     return web.Response(
         body=json.dumps(body).encode(),
         status=problem.status,
@@ -88,6 +91,17 @@ def translate(error: Exception) -> Problem | None:
     if isinstance(error, web.HTTPException) and error.status >= HTTPStatus.BAD_REQUEST:
         return _translate_http(error)
     return None
+
+
+def list_faults(error: Exception) -> tuple[FieldError, ...] | None:
+    """Why what was sent is refused, for those who answer later or line by line.
+
+    None for what is not its own fault, or passes: to be tried again.
+    """
+    problem = translate(error)
+    if problem is None or problem.status not in _REFUSALS:
+        return None
+    return problem.errors or (FieldError("", problem.code, problem.detail),)
 
 
 def _translate_conflict(error: IdReused | TooMany | Over | AddressIsSet) -> Problem:

@@ -102,14 +102,9 @@ def add_route(app: web.Application, deps: Deps, route: Route) -> None:
     """Serve a route: caller, scope, path, query and body are judged in this order."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        caller = await find_caller(request, deps.database, deps.limits)
-        tenant = deps.settings.tenants.get(caller.tenant)
-        if tenant is None:
-            raise Problem(403, "tenant_not_configured", "The tenant of this key is not in the configuration")
-        if not caller.may(route.scope):
-            raise Problem(403, "missing_scope", f"This key lacks the scope {route.scope}")
+        tenant, caller = await authorize(request, deps, route.scope)
         _check_ids(request)
-        query = _read_query(route, request)
+        query = read_query(route.query, request)
         raw = await read_json(request, media_types=route.media_types) if route.body else None
         body = validate(route.body, raw) if route.body else None
         key = _read_idempotency_key(request)
@@ -118,6 +113,17 @@ def add_route(app: web.Application, deps: Deps, route: Route) -> None:
         return make_response(await route.handle(call))
 
     app.router.add_route(route.method, route.path, serve)
+
+
+async def authorize(request: web.Request, deps: Deps, scope: str) -> tuple[Tenant, Caller]:
+    """Who is calling, for whom. Raises `Problem` 401, 403."""
+    caller = await find_caller(request, deps.database, deps.limits)
+    tenant = deps.settings.tenants.get(caller.tenant)
+    if tenant is None:
+        raise Problem(403, "tenant_not_configured", "The tenant of this key is not in the configuration")
+    if not caller.may(scope):
+        raise Problem(403, "missing_scope", f"This key lacks the scope {scope}")
+    return tenant, caller
 
 
 def _read_idempotency_key(request: web.Request) -> str | None:
@@ -160,8 +166,9 @@ def validate(model: type[Strict], raw: Any) -> Any:
         raise invalid([_translate(fault) for fault in error.errors()]) from None
 
 
-def _read_query(route: Route, request: web.Request) -> Any:
-    known = route.query.model_fields if route.query else {}
+def read_query(model: type[Strict] | None, request: web.Request) -> Any:
+    """The query's model; None takes no query. Raises `Problem` 422."""
+    known = model.model_fields if model else {}
     for name in request.query:
         if name not in known:
             raise invalid([FieldError(f"?{name}", "unknown_field", "is not a known query parameter")])
@@ -169,10 +176,10 @@ def _read_query(route: Route, request: web.Request) -> Any:
             raise invalid([FieldError(f"?{name}", "repeated", "stands more than once")])
         if not request.query[name].isprintable():
             raise invalid([FieldError(f"?{name}", "not_printable", "holds a control character")])
-    if route.query is None:
+    if model is None:
         return None
     try:
-        return route.query.model_validate_strings(dict(request.query))
+        return model.model_validate_strings(dict(request.query))
     except ValidationError as error:
         faults = [_translate(fault) for fault in error.errors()]
         raise invalid([FieldError("?" + f.field.lstrip("/"), f.code, f.message) for f in faults]) from None

@@ -2,54 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.amounts import format_amount
 from chains.model import BlockRef, NetworkId
 from config.model import Settings
-from watcher.api.fields import Id, IpAddress, Metadata, Page, Time, read_time
+from watcher.api.fields import Id, Page, read_time
 from watcher.api.problems import not_found
 from watcher.api.routing import Answer, Call, Route, validate
 from watcher.model import HoldingStatus, worst
-from watcher.registration import register_wallet, remove_wallet
+from watcher.registration import remove_wallet
 from watcher.render import JSON, render_block, render_time
 from watcher.shapes import Strict
 from watcher.store.events import record_events
 from watcher.store.wallet_views import WalletView, view_wallet, view_wallets
 from watcher.store.wallets import claim_wallet
-from watcher.wallet_plan import WalletSpec
-
-
-def _check_link_mode(mode: str) -> str:
-    if mode != "eager":
-        code = "not_available_yet" if mode == "claim" else "not_one_of"
-        raise PydanticCustomError(code, 'must be "eager"; "claim" is not available yet')
-    return mode
-
-
-class Asks(Strict):
-    """What holds asks back."""
-
-    paused_until: Time | None = None
-
-
-class WalletBody(Strict):
-    """A wallet as its backend describes it."""
-
-    user: Id | None = None
-    addresses: Annotated[dict[str, Annotated[str, StringConstraints(max_length=128)]], Field(max_length=64)]
-    policy: Annotated[str, StringConstraints(max_length=64)] = "default"
-    funding: list[dict[str, Any]] | None = None
-    link_mode: Annotated[str, AfterValidator(_check_link_mode)] = "eager"
-    notify: bool = True
-    asks: Asks = Asks()
-    initial: Literal["ask", "wait_for_drop"] = "ask"
-    label: Annotated[str, StringConstraints(max_length=80)] | None = None
-    allow_off_curve: bool = False
-    customer_ip_address: IpAddress | None = None
-    metadata: Metadata = Field(default_factory=dict)
+from watcher.wallet_body import WalletBody, merge, write_wallet
 
 
 class WalletPatch(Strict):
@@ -127,42 +96,13 @@ async def delete_wallet(call: Call) -> Answer:
 
 
 async def _register(conn: AsyncConnection, call: Call, raw: dict[str, Any], body: WalletBody) -> Answer:
-    stamp = call.deps.stamp()
-    kept = {k: v for k, v in raw.items() if k != "customer_ip_address"}
-    spec = WalletSpec(
-        id=call.path["id"],
-        addresses=body.addresses,
-        policy=body.policy,
-        funding=body.funding,
-        user=body.user,
-        label=body.label,
-        notify=body.notify,
-        initial=body.initial,
-        allow_off_curve=body.allow_off_curve,
-        asks_paused_until=read_time(body.asks.paused_until) if body.asks.paused_until else None,
-        customer_ip_address=body.customer_ip_address,
-        metadata=body.metadata,
-        body=kept,
-    )
-    done = await register_wallet(conn, spec, call.tenant, call.deps.settings, stamp)
-    view = await view_wallet(conn, call.tenant.id, spec.id)
+    stamp, wallet_id = call.deps.stamp(), call.path["id"]
+    done = await write_wallet(conn, wallet_id, raw, body, tenant=call.tenant, settings=call.deps.settings, stamp=stamp)
+    view = await view_wallet(conn, call.tenant.id, wallet_id)
     await record_events(conn, done.events, now=stamp.now, new_id=stamp.new_id)
     if view is None:
         raise not_found()
     return Answer(render_wallet(view, call.deps.settings), 201 if done.created else 200)
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge(merged.get(key), value)
-    return merged
 
 
 def render_wallet(view: WalletView, settings: Settings) -> JSON:

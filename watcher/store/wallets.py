@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, and_, case, delete, func, select, update
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,6 +28,15 @@ async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> Ro
     await conn.execute(select(func.pg_advisory_xact_lock(key)))
     query = select(wallet).where(wallet.c.tenant == tenant, wallet.c.id == wallet_id).with_for_update()
     return (await conn.execute(query)).mappings().one_or_none()
+
+
+async def lock_wallets(conn: AsyncConnection, tenant: str, ids: Collection[str]) -> None:
+    """Claim many before the first is written: in one order, and their rows in the order that blocks are recorded in."""
+    wanted = sorted(set(ids))
+    names = func.unnest(array([f"{tenant}/{wallet_id}" for wallet_id in wanted])).column_valued("name")
+    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(names, 0))))
+    query = select(wallet.c.id).where(wallet.c.tenant == tenant, wallet.c.id.in_(wanted))
+    await conn.execute(query.order_by(wallet.c.tenant, wallet.c.id).with_for_update())
 
 
 async def find_user(conn: AsyncConnection, tenant: str, user_id: str) -> RowMapping | None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, insert, select
 
-from config.model import Settings
+from config.model import Settings, Source
 from notifier.signatures import make_secret
 from tests.described import validate_answer
 from tests.fakes.settings import SOLANA, make_settings, make_solana, make_tenant
@@ -28,6 +28,9 @@ from watcher.store.database import Database
 from watcher.store.tables import api_key, metadata
 
 STRIPE_SECRET = "whsec_stripe"
+SOURCE_SECRET = "whsec_" + "QUJD" * 8
+OLD_SOURCE_SECRET = "whsec_" + "REVG" * 8
+OTHER_SOURCE_SECRET = "whsec_" + "R0hJ" * 8
 
 
 @dataclass
@@ -93,11 +96,11 @@ class Api:
 
 def two_tenants(tmp: Path) -> Settings:
     settings = make_settings(tmp)
-    default = replace(settings.tenants["default"], stripe_webhook_secrets=(STRIPE_SECRET,))
+    sources = (Source("main", (SOURCE_SECRET, OLD_SOURCE_SECRET)),)
+    default = replace(settings.tenants["default"], stripe_webhook_secrets=(STRIPE_SECRET,), sources=sources)
+    other = replace(make_tenant(), id="other", sources=(Source("theirs", (OTHER_SOURCE_SECRET,)),))
     networks = {**settings.networks, SOLANA: make_solana()}
-    return replace(
-        settings, networks=networks, tenants={"default": default, "other": replace(make_tenant(), id="other")}
-    )
+    return replace(settings, networks=networks, tenants={"default": default, "other": other})
 
 
 def make_deps(world: World, seconds: Seconds) -> Deps:

@@ -174,8 +174,6 @@ async def test_a_bad_query_is_refused(call: Caller, query: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/wallets/import"),
-        ("POST", "/webhooks/backend/main"),
         ("POST", "/v1/users/u/erase"),
     ],
 )

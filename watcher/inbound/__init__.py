@@ -1,0 +1,1 @@
+"""What backends tell us by webhook: the kinds, and applying each once."""
