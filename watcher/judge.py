@@ -129,9 +129,9 @@ def _reaching(place: Place, active: Sequence[TopUp], links: Sequence[Link]) -> l
             asked=t.asked,
             whole_wallet=len(t.destinations) > 1 or t.scope == "wallet",
             late=t.late,
-            for_funding=any(x.top_up == t.id and x.need.kind not in COUNTED for x in links),
+            for_funding=any(x.top_up == t.id and x.need.kind not in COUNTED and x.state.living for x in links),
             awaited=frozenset(x.need for x in links if x.top_up == t.id),
-            ended=any(x.top_up == t.id and not x.state.living and x.need.kind in COUNTED for x in links),
+            ended=any(x.top_up == t.id and not x.state.living for x in links),
         )
         for t in active
         if (t.tenant, t.wallet) == (place.tenant, place.wallet)
