@@ -8,7 +8,7 @@ from typing import Any
 from chains.model import NATIVE, Balance, Fee, NetworkId
 from config.model import Network, Policy, Tenant
 from watcher.asks.cover import allocate, price_gas
-from watcher.asks.model import Link, Need, State
+from watcher.asks.model import GIVEN_UP, Link, Need, State
 from watcher.levels import find_requirement
 from watcher.model import HoldingStatus, OpenTopUp, Position, TopUp
 from watcher.planning import Facts
@@ -114,11 +114,18 @@ def _weigh_needs(place: Place, balance: Balance, fee: Fee | None, terms: Terms) 
         replace(
             n,
             state=states[n.key],
-            refusal=refusal.value if refusal is not None and states[n.key] is State.SHORT else None,
+            refusal=_find_refusal(n, states[n.key], refusal),
             since=balance.at.number if n.since is None else n.since,
         )
         for n in needs
     )
+
+
+def _find_refusal(need: Need, state: State, refusal: Why | None) -> str | None:
+    """What was given up stays so, whatever becomes of the balance."""
+    if need.refusal == GIVEN_UP:
+        return GIVEN_UP
+    return refusal.value if refusal is not None and state is State.SHORT else None
 
 
 def _reaching(place: Place, active: Sequence[TopUp], links: Sequence[Link]) -> list[OpenTopUp]:

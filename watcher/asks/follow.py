@@ -40,7 +40,7 @@ async def refresh_asks(
         needs = await find_needs(conn, key)
         if not needs:
             continue
-        refused = next((n for n in needs if n.state is State.SHORT and n.refusal is not None), None)
+        refused = next((n for n in needs if n.unsold), None)
         status = find_status([n.state for n in needs], refused=refused is not None)
         reason = make_reason(refused, network, networks) if status is State.NOT_FUNDS else None
         if status is not ask.status and status is not State.UNKNOWN:

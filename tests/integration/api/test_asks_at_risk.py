@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from notifier.model import SessionStatus
 from tests.fakes.settings import (
     ETH,
     SOLANA,
@@ -20,8 +21,9 @@ from tests.fakes.settings import (
 )
 from tests.integration.api.conftest import Api, Caller, serve
 from tests.integration.api.test_transactions import DOLLAR, TRANSFER, USDC_HOLDING, asked, get, propose, step
-from tests.integration.watcher.test_asking import Asking
+from tests.integration.watcher.test_asking import TRANSACTION, Asking
 from tests.integration.watcher.world import ADDRESS, ETH_HOLDING
+from watcher.model import TopUp
 from watcher.store.database import Database
 from watcher.sweeps import Sweeper
 
@@ -33,7 +35,8 @@ LEVEL = {"when": "low", "network": "local-evm", "asset": "USDC", "trigger": "20"
 async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
     """One wallet without levels, with coins for gas and no token."""
     network = make_network()
-    network = replace(network, assets=(*network.assets, make_token()))
+    token = replace(make_token(), maximum=500 * DOLLAR)
+    network = replace(network, assets=(*network.assets, token))
     settings = make_settings(tmp_path, network=network, tenant=make_tenant(policies={"default": make_policy(low=())}))
     world = Asking(database, replace(settings, networks={**settings.networks, SOLANA: make_solana()}))
     await world.start()
@@ -135,3 +138,99 @@ async def test_an_ask_ends_though_its_network_left_the_config(api: Api, call: Ca
         await sweeper.expire_asks()
         assert (await get(reader))["status"] == "expired"
     assert (await world.events())[-1] == "transaction.expired"
+
+
+async def press(api: Api, status: str = "open") -> TopUp:
+    """The newest top-up with this status, its session made and paid."""
+    world = the_world(api)
+    await world.work()
+    paid = [t for t in await world.top_ups() if t.status == status][-1]
+    session = next(s for s in world.onramp.sessions.values() if s.metadata["top_up"] == paid.id)
+    transaction = TRANSACTION[:-2] + f"{len(world.chain.receipts):02}"
+    world.onramp.become(session.id, SessionStatus.FULFILLMENT_COMPLETE, transaction=transaction)
+    await world.follower.look_at_session(paid.id)
+    return next(t for t in await world.top_ups() if t.id == paid.id)
+
+
+async def arrive(api: Api, paid: TopUp, amount: int, *, balance: int) -> None:
+    """What was paid comes, so much of it."""
+    world = the_world(api)
+    session = next(s for s in world.onramp.sessions.values() if s.metadata["top_up"] == paid.id)
+    assert session.transaction is not None
+    world.chain.receipts[session.transaction, USDC_HOLDING] = amount
+    await step(api, {USDC_HOLDING: balance})
+    await step(api)
+
+
+def checkout(amount: str, id_: str, mode: str = "whole_price") -> dict[str, Any]:
+    price = {"asset": "USDC", "amount": amount}
+    return {"id": id_, "wallet": "w-1", "network": "local-evm", "price": price, "mode": mode}
+
+
+async def test_a_withdrawn_top_up_that_is_paid_all_the_same_covers_its_ask(api: Api, call: Caller) -> None:
+    """The link was open in a tab: what it brings lands late, and is not short for ever."""
+    await propose(api, call, transfer("10"))
+    (open_one,) = await api.world.top_ups()
+    await the_world(api).work()
+    assert (await call("POST", f"/v1/top-ups/{open_one.id}/cancel"))[0] == 200
+    await step(api)
+    assert (await get(call))["status"] == "short"
+    paid = await press(api, "cancelled")
+    assert (paid.status, paid.late) == ("settling", True)
+    await arrive(api, paid, 10 * DOLLAR, balance=10 * DOLLAR)
+    assert (await get(call))["status"] == "covered"
+    assert len(await api.world.top_ups()) == 1
+
+
+async def test_an_ask_given_up_is_covered_by_money_from_elsewhere(api: Api, call: Caller) -> None:
+    """Nothing is asked for it again, and it still says how it stands."""
+    await propose(api, call, transfer("10"))
+    (open_one,) = await api.world.top_ups()
+    assert (await call("POST", f"/v1/top-ups/{open_one.id}/cancel"))[0] == 200
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    assert (await get(call))["status"] == "covered"
+    await step(api, {USDC_HOLDING: 0})
+    assert (await get(call))["status"] == "covered"
+    assert await asked(api) == {}
+
+
+async def test_an_ask_given_up_takes_nothing_from_those_that_are_not(api: Api, call: Caller) -> None:
+    """100 given up, 10 there: another ask for 10 is covered, and is not asked for."""
+    await propose(api, call, transfer("100"))
+    (open_one,) = await api.world.top_ups()
+    assert (await call("POST", f"/v1/top-ups/{open_one.id}/cancel"))[0] == 200
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    await propose(api, call, transfer("10", "tx-2"))
+    assert (await get(call, "tx-2"))["status"] == "covered"
+    assert await asked(api) == {}
+
+
+async def test_two_purchases_that_came_in_part_are_filled_one_after_the_other(api: Api, call: Caller) -> None:
+    """40 of 30 and 20: the first is complete, for the second 10 more are asked for, and then nothing."""
+    await propose(api, call, checkout("30", "order-1"), "checkout")
+    await propose(api, call, checkout("20", "order-2"), "checkout")
+    paid = await press(api)
+    await arrive(api, paid, 40 * DOLLAR, balance=40 * DOLLAR)
+    assert (await get(call, "order-1", "checkout"))["status"] == "covered"
+    assert (await get(call, "order-2", "checkout"))["status"] == "short"
+    assert await asked(api) == {"USDC": str(10 * DOLLAR)}
+    await arrive(api, await press(api), 10 * DOLLAR, balance=50 * DOLLAR)
+    assert (await get(call, "order-2", "checkout"))["status"] == "covered"
+    await propose(api, call, transfer("5"))
+    assert await asked(api) == {"USDC": str(5 * DOLLAR)}
+
+
+async def test_more_than_the_maximum_is_asked_for_in_parts(api: Api, call: Caller) -> None:
+    """1200 where 500 is the most at once: covered once all of it is there, not with the first part."""
+    for kind, body in (("transaction", transfer("1200")), ("checkout", checkout("1200", "order-1"))):
+        status, _ = await call("POST", f"/v1/{kind}s", body)
+        assert status == 201
+        for there, part in ((0, 500), (500, 500), (1000, 200)):
+            await step(api, {USDC_HOLDING: there * DOLLAR})
+            assert (await get(call, body["id"], kind))["status"] == "short"
+            assert await asked(api) == {"USDC": str(part * DOLLAR)}
+            paid = await press(api)
+            await arrive(api, paid, part * DOLLAR, balance=(there + part) * DOLLAR)
+        assert (await get(call, body["id"], kind))["status"] == "covered"
+        assert await asked(api) == {}
+        assert (await call("POST", f"/v1/{kind}s/{body['id']}/complete", {}))[0] == 200
