@@ -16,7 +16,7 @@ from watcher.model import Bill, HoldingStatus, NeedKind, NewEvent, TopUp, TopUpS
 from watcher.opening import make_destination, open_for_holding
 from watcher.planning import Plan
 from watcher.policy import Why
-from watcher.render import render_asset_bill, render_block
+from watcher.render import note_lowered, render_asset_bill, render_block
 from watcher.store.asks import find_ask, link_needs, update_need, write_lines
 from watcher.store.blocks import grow_wallet_version, record_decision, write_requirement
 from watcher.store.top_ups import find_top_up, insert_top_up, link_funding, update_top_up
@@ -170,7 +170,8 @@ async def _join(conn: AsyncConnection, judged: Judged, plan: Plan, stamp: Stamp)
         await link_funding(conn, found, NeedKind.FUNDING)
     await link_needs(conn, found.id, new)
     ends = [n.expires_at for n in judged.facts.needs if n.key in new]
-    values = {"expires_at": max([found.expires_at, *ends]), "version": found.version + 1, "updated_at": stamp.now}
+    values: dict[str, Any] = {"bill": note_lowered(found.bill)} if plan.lowered else {}
+    values |= {"expires_at": max([found.expires_at, *ends]), "version": found.version + 1, "updated_at": stamp.now}
     await update_top_up(conn, found.id, values)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chains.model import Balance, Fee, Holding
 from watcher.apply import apply
 from watcher.asks.follow import refresh_asks
-from watcher.asks.model import ASK_KINDS, Link, Need, State
+from watcher.asks.model import ASK_BLOCKED, ASK_KINDS, Link, Need
 from watcher.clock import Stamp
 from watcher.judge import Judged, Rules, judge
 from watcher.model import HoldingStatus, NewEvent, TopUp
@@ -46,10 +46,11 @@ async def decide(
     groups = _Groups(active, links, stamp)
     events: list[NewEvent] = []
     for each in judged:
-        asking = tuple(replace(n, refusal=n.refusal or _hold_back(n, blocked)) for n in each.facts.needs)
-        plan = plan_holding(replace(each.facts, needs=asking))
+        needs = tuple(replace(n, refusal=n.refusal or _hold_back(n, blocked)) for n in each.facts.needs)
+        ready = replace(each, facts=replace(each.facts, needs=needs))
+        plan = plan_holding(ready.facts)
         group = groups.find(each.place, {(k.tenant, k.kind, k.id) for k in plan.needs})
-        events += await apply(conn, rules.network, each, plan, group=group, stamp=stamp)
+        events += await apply(conn, rules.network, ready, plan, group=group, stamp=stamp)
     await _let_go(conn, places, judged)
     touched = {(n.key.tenant, n.key.kind, n.key.id) for p in places for n in p.needs if n.key.kind in ASK_KINDS}
     return events + await refresh_asks(conn, touched, rules.network, rules.networks, stamp)
@@ -85,13 +86,13 @@ async def _find_blocked(conn: AsyncConnection, judged: Sequence[Judged]) -> set[
     blocked: set[AskKey] = set()
     for key in sorted(keys):
         needs = [now.get(n.key, n) for n in await find_needs(conn, key)]
-        if any(n.state is State.SHORT and n.refusal is not None for n in needs):
+        if any(n.unsold for n in needs):
             blocked.add(key)
     return blocked
 
 
 def _hold_back(need: Need, blocked: Collection[AskKey]) -> str | None:
-    return "ask_blocked" if (need.key.tenant, need.key.kind, need.key.id) in blocked else None
+    return ASK_BLOCKED if (need.key.tenant, need.key.kind, need.key.id) in blocked else None
 
 
 class _Groups:

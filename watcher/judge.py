@@ -8,7 +8,7 @@ from typing import Any
 from chains.model import NATIVE, Balance, Fee, NetworkId
 from config.model import Network, Policy, Tenant
 from watcher.asks.cover import allocate, price_gas
-from watcher.asks.model import Link, Need, State
+from watcher.asks.model import GIVEN_UP, Link, Need, State
 from watcher.levels import find_requirement
 from watcher.model import HoldingStatus, OpenTopUp, Position, TopUp
 from watcher.planning import Facts
@@ -114,11 +114,18 @@ def _weigh_needs(place: Place, balance: Balance, fee: Fee | None, terms: Terms) 
         replace(
             n,
             state=states[n.key],
-            refusal=refusal.value if refusal is not None and states[n.key] is State.SHORT else None,
+            refusal=_find_refusal(n, states[n.key], refusal),
             since=balance.at.number if n.since is None else n.since,
         )
         for n in needs
     )
+
+
+def _find_refusal(need: Need, state: State, refusal: Why | None) -> str | None:
+    """What was given up stays so, whatever becomes of the balance."""
+    if need.refusal == GIVEN_UP:
+        return GIVEN_UP
+    return refusal.value if refusal is not None and state is State.SHORT else None
 
 
 def _reaching(place: Place, active: Sequence[TopUp], links: Sequence[Link]) -> list[OpenTopUp]:
@@ -129,9 +136,9 @@ def _reaching(place: Place, active: Sequence[TopUp], links: Sequence[Link]) -> l
             asked=t.asked,
             whole_wallet=len(t.destinations) > 1 or t.scope == "wallet",
             late=t.late,
-            for_funding=any(x.top_up == t.id and x.need.kind not in COUNTED for x in links),
+            for_funding=any(x.top_up == t.id and x.need.kind not in COUNTED and x.state.living for x in links),
             awaited=frozenset(x.need for x in links if x.top_up == t.id),
-            ended=any(x.top_up == t.id and not x.state.living and x.need.kind in COUNTED for x in links),
+            ended=any(x.top_up == t.id and not x.state.living for x in links),
         )
         for t in active
         if (t.tenant, t.wallet) == (place.tenant, place.wallet)

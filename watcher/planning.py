@@ -8,7 +8,7 @@ from config.model import NetworkAsset
 from watcher.asks.cover import Wanted, find_wanted
 from watcher.asks.model import Need, NeedKey
 from watcher.model import Bill, OpenTopUp, TopUpStatus
-from watcher.policy import Change, Why, fit_amount
+from watcher.policy import LOWERED, Change, Why, fit_amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Plan:
     """Whether it is for the wallet's own levels, too."""
     asked: int | None = None
     """What the opened or joined one is for, base units; None where the person chooses, or nothing is asked."""
+    lowered: bool = False
+    """What is wanted is more than can be asked for at once."""
 
 
 def plan_holding(facts: Facts) -> Plan:
@@ -57,12 +59,13 @@ def plan_holding(facts: Facts) -> Plan:
     if any(t.status is TopUpStatus.SETTLING and t.asked is None for t in facts.top_ups):
         return Plan()  # how much is on its way is not known
     bill = make_bill(facts, wanted, funding)
-    keys = frozenset(n.key for n in facts.needs if n.closed_at is None and n.refusal is None)
+    keys = frozenset(n.key for n in facts.needs if n.asking)
     plan = Plan(open=bill, needs=keys, funding=funding is not None, asked=bill.asked)
     if standing is None:
         return plan
     if _covers(standing, facts, wanted, funding) and not _too_large(standing, bill, facts):
-        return Plan(joins=standing.id, needs=keys, funding=funding is not None, asked=standing.asked)
+        lowered = bill.adjusted == LOWERED
+        return Plan(joins=standing.id, needs=keys, funding=plan.funding, asked=standing.asked, lowered=lowered)
     return Plan(bill, standing.id, None, keys, plan.funding, bill.asked)
 
 

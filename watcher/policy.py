@@ -19,6 +19,9 @@ EU = frozenset(
 )
 """Member states of the European Union (ISO 3166-1), where Stripe's EU column applies."""
 
+LOWERED = "lowered_to_maximum"
+"""What becomes of an amount that is more than can be bought at once."""
+
 
 class Why(StrEnum):
     """The outcome of a decision: why an ask was opened, or why not."""
@@ -134,7 +137,7 @@ def fit_amount(missing: int, asset: NetworkAsset) -> tuple[int, str | None]:
     if asked < asset.minimum:
         return round_up(asset.minimum, asset.asset.decimals, to=precision), "raised_to_minimum"
     if asset.maximum is not None and asked > asset.maximum:
-        return asset.maximum, "lowered_to_maximum"
+        return asset.maximum, LOWERED
     return asked, None
 
 

@@ -5,6 +5,7 @@ from sqlalchemy import and_, exists, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.model import Settings, Tenant
+from watcher.asks.lifecycle import cancel_asks_elsewhere
 from watcher.clock import Stamp
 from watcher.model import NewEvent, TopUpStatus
 from watcher.registration import withdraw
@@ -71,4 +72,6 @@ async def _refresh(
         return []
     await save_addresses(conn, tenant.id, wallet_id, plan.addresses, now=stamp.now)
     kept = await save_requirements(conn, tenant.id, wallet_id, list_requirements(spec, tenant, plan, settings))
-    return await withdraw(conn, (tenant.id, wallet_id), kept, TopUpStatus.RETRACTED, stamp)
+    mine = (tenant.id, wallet_id)
+    events = await cancel_asks_elsewhere(conn, mine, plan.addresses, settings.networks, stamp)
+    return events + await withdraw(conn, mine, kept, TopUpStatus.RETRACTED, stamp, networks=plan.addresses)

@@ -7,15 +7,17 @@ from typing import Any
 from sqlalchemy import RowMapping, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chains.model import Holding
+from chains.model import Holding, NetworkId
 from config.errors import FieldError
 from config.model import Network, NetworkAsset, Settings, Tenant
 from watcher.apply import defer_session
+from watcher.asks.lifecycle import cancel_asks_elsewhere
 from watcher.clock import Stamp
 from watcher.model import NeedKind, NewEvent, TopUpStatus
 from watcher.opening import make_destination, open_for_new_wallet
+from watcher.store.asks import COUNTED, find_links
 from watcher.store.tables import wallet
-from watcher.store.top_ups import find_active, insert_top_up, link_funding
+from watcher.store.top_ups import find_active, insert_top_up, link_funding, settle_needs
 from watcher.store.wallets import (
     IP_KEPT,
     claim_wallet,
@@ -27,7 +29,7 @@ from watcher.store.wallets import (
     tell_nudge,
     tell_watching,
 )
-from watcher.top_ups import make_event, move_top_up
+from watcher.top_ups import NeedState, make_event, move_top_up
 from watcher.wallet_plan import Plan, WalletSpec, list_requirements, list_sold, plan_registration
 
 
@@ -71,7 +73,11 @@ async def register_wallet(
     await save_addresses(conn, tenant.id, spec.id, plan.addresses, now=stamp.now)
     rows = list_requirements(spec, tenant, plan, settings)
     kept = await save_requirements(conn, tenant.id, spec.id, rows)
-    events = await withdraw(conn, (tenant.id, spec.id), kept, TopUpStatus.RETRACTED, stamp) if alive else []
+    events: list[NewEvent] = []
+    if alive:
+        pair = (tenant.id, spec.id)
+        events += await cancel_asks_elsewhere(conn, pair, plan.addresses, settings.networks, stamp)
+        events += await withdraw(conn, pair, kept, TopUpStatus.RETRACTED, stamp, networks=plan.addresses)
     if not alive:
         country = user["country"] if user is not None else None
         sold = list_sold(plan, settings, tenant, country=country)
@@ -82,9 +88,9 @@ async def register_wallet(
 
 
 async def remove_wallet(
-    conn: AsyncConnection, wallet_id: str, tenant: Tenant, stamp: Stamp
+    conn: AsyncConnection, wallet_id: str, tenant: Tenant, settings: Settings, stamp: Stamp
 ) -> tuple[NewEvent, ...] | None:
-    """Stop watching and withdraw unpaid asks; None when there is no such wallet. A tombstone stays."""
+    """Stop watching, cancel asks and withdraw unpaid top-ups; None when there is no such wallet. A tombstone stays."""
     before = await claim_wallet(conn, tenant.id, wallet_id)
     if before is None or before["deleted_at"] is not None:
         return None
@@ -95,7 +101,8 @@ async def remove_wallet(
     dead = {"deleted_at": stamp.now, "updated_at": stamp.now, "version": before["version"] + 1}
     dead |= {"customer_ip_address": None, "customer_ip_until": None}
     await conn.execute(update(wallet).where(*mine).values(**dead))
-    events = await withdraw(conn, (tenant.id, wallet_id), (), TopUpStatus.CANCELLED, stamp)
+    events = await withdraw(conn, (tenant.id, wallet_id), (), TopUpStatus.CANCELLED, stamp, networks=())
+    events += await cancel_asks_elsewhere(conn, (tenant.id, wallet_id), (), settings.networks, stamp)
     await tell_watching(conn, known)
     return tuple(events)
 
@@ -156,9 +163,26 @@ async def _ask_for_new_wallet(
 
 
 async def withdraw(
-    conn: AsyncConnection, mine: tuple[str, str], kept: Collection[Holding], status: TopUpStatus, stamp: Stamp
+    conn: AsyncConnection,
+    mine: tuple[str, str],
+    kept: Collection[Holding],
+    status: TopUpStatus,
+    stamp: Stamp,
+    *,
+    networks: Collection[NetworkId],
 ) -> list[NewEvent]:
-    """End the open asks none of whose holdings is wanted any more."""
-    asks = [ask for ask in await find_active(conn, [mine]) if ask.status is TopUpStatus.OPEN]
-    pointless = [ask for ask in asks if not any(d.holding in kept for d in ask.destinations)]
-    return [(await move_top_up(conn, ask, status, stamp))[1] for ask in pointless]
+    """End the open top-ups none of whose holdings is wanted any more: not by levels, and by no need on `networks`."""
+    events: list[NewEvent] = []
+    found = [t for t in await find_active(conn, [mine]) if t.status is TopUpStatus.OPEN]
+    links = await find_links(conn, [t.id for t in found])
+    needed = {
+        x.top_up for x in links if x.need.kind in COUNTED and x.state.living and x.need.holding.network in networks
+    }
+    for top_up in found:
+        if any(d.holding in kept for d in top_up.destinations):
+            continue
+        if top_up.id in needed:
+            await settle_needs(conn, top_up.id, NeedState[TopUpStatus.CANCELLED], now=stamp.now)
+        else:
+            events.append((await move_top_up(conn, top_up, status, stamp))[1])
+    return events

@@ -10,6 +10,7 @@ from config.errors import FieldError
 from config.model import Network
 from watcher.model import Bill, SessionState, TopUp, TopUpStatus
 from watcher.model import Session as OnrampAttempt
+from watcher.policy import LOWERED
 
 JSON = dict[str, Any]
 
@@ -62,6 +63,19 @@ def render_asset_bill(bill: Bill, network: Network) -> JSON:
     else:
         entry["landed_when"] = {"balance_at_least": amount(bill.needed)}
     return entry
+
+
+def note_lowered(bill: Mapping[str, Any] | None) -> JSON | None:
+    """The bill of a top-up that some more want than can be bought at once."""
+    if bill is None:
+        return None
+    return {**bill, "assets": [{**entry, "adjusted": {"code": LOWERED}} for entry in bill["assets"]]}
+
+
+def is_lowered(bill: Mapping[str, Any] | None) -> bool:
+    """Whether a top-up is for less than was wanted."""
+    entries = [] if bill is None else bill["assets"]
+    return any(entry.get("adjusted", {}).get("code") == LOWERED for entry in entries)
 
 
 def find_link_status(top_up: TopUp, attempt: OnrampAttempt | None) -> str:

@@ -127,10 +127,9 @@ async def _answer(call: Call, key: AskKey, status: int) -> Answer:
 
 async def _show(conn: AsyncConnection, call: Call, ask: Ask) -> JSON:
     network = call.deps.settings.networks.get(ask.network)
-    if network is None:
-        raise Problem(409, "network_not_configured", "Its network is no longer in the configuration")
     shown = await show_ask(conn, ask, network, with_links=call.caller.may("links:read"))
-    if ask.status in (State.SHORT, State.COVERED) and not await is_fresh(conn, ask.network):
+    judged = ask.status in (State.SHORT, State.COVERED)
+    if judged and (network is None or not await is_fresh(conn, ask.network)):
         shown = {**shown, "status": State.UNKNOWN.value}
     return shown
 

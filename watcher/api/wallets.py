@@ -88,7 +88,7 @@ async def delete_wallet(call: Call) -> Answer:
     """Stop watching, withdraw unpaid asks."""
     stamp = call.deps.stamp()
     async with call.deps.database.begin() as conn:
-        events = await remove_wallet(conn, call.path["id"], call.tenant, stamp)
+        events = await remove_wallet(conn, call.path["id"], call.tenant, call.deps.settings, stamp)
         if events is None:
             raise not_found()
         await record_events(conn, events, now=stamp.now, new_id=stamp.new_id)

@@ -60,8 +60,7 @@ def _taken_before(need: Need, needs: tuple[Need, ...]) -> int:
     for other in sort_needs(needs):
         if other.key == need.key:
             break
-        if other.mode is Mode.BALANCE or other.closed_at is not None:
-            before += other.amount
+        before += other.reserved
     return before
 
 

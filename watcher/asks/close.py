@@ -60,7 +60,7 @@ def find_lines(
     for_funding = any(x.need.kind not in COUNTED for x in links)
     lines = dict(recovered_at) if for_funding else {}
     for holding in {n.key.holding for n in needs}:
-        counted = [n for n in needs if n.key.holding == holding and (n.mode is Mode.BALANCE or n.closed_at is not None)]
+        counted = [n for n in needs if n.key.holding == holding]
         if holding in lines or not for_funding:
-            lines[holding] = max(lines.get(holding, 0), sum(n.amount for n in counted))
+            lines[holding] = max(lines.get(holding, 0), sum(n.reserved for n in counted))
     return lines

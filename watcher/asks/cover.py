@@ -29,8 +29,8 @@ def price_gas(need: Need, fee: Fee | None) -> Need:
 
 
 def sort_needs(needs: Sequence[Need]) -> list[Need]:
-    """In the order in which a balance is theirs: met for good first, then the oldest."""
-    return sorted(needs, key=lambda n: (n.closed_at is None, n.created_at, n.key.kind, n.key.id))
+    """In the order in which a balance is theirs: met for good first, then the oldest; last, what isn't asked for."""
+    return sorted(needs, key=lambda n: (n.closed_at is None, n.refusal is not None, n.created_at, n.key.kind, n.key.id))
 
 
 def allocate(needs: Sequence[Need], balance: int) -> dict[NeedKey, State]:
@@ -39,8 +39,7 @@ def allocate(needs: Sequence[Need], balance: int) -> dict[NeedKey, State]:
     taken = 0
     for need in sort_needs(needs):
         closed = need.closed_at is not None
-        if need.mode is Mode.BALANCE or closed:
-            taken += need.amount
+        taken += need.reserved
         met = balance >= taken if need.mode is Mode.BALANCE else False
         states[need.key] = need.state if closed else State.COVERED if met else State.SHORT
     return states
@@ -74,13 +73,13 @@ def find_wanted(
     `in_flight` is what settling top-ups bring, and `awaited` the needs that they are for; `buffer` is added once,
     where a need that asks leaves room for gas.
     """
-    asking = [n for n in sort_needs(needs) if n.closed_at is None and n.refusal is None]
+    asking = [n for n in sort_needs(needs) if n.asking]
     by_balance = [n for n in asking if n.mode is Mode.BALANCE]
     received = [n for n in asking if n.mode is Mode.RECEIVED and n.key not in awaited]
     rising = [n for n in asking if n.mode is Mode.RISE and n.key not in awaited]
     bound = sum(n.amount for n in asking if n.mode is Mode.RECEIVED and n.key in awaited)
     free = balance + max(0, in_flight - bound)
-    kept = sum(n.amount for n in needs if n.closed_at is not None)
+    kept = sum(n.reserved for n in needs if n.closed_at is not None or n.mode is not Mode.BALANCE)
     own = sum(n.amount for n in by_balance)
     least = min(own, max(0, kept + own - free)) + sum(n.amount for n in received)
     room = buffer if least and any(n.has_gas for n in asking) else 0

@@ -40,7 +40,7 @@ async def refresh_asks(
         needs = await find_needs(conn, key)
         if not needs:
             continue
-        refused = next((n for n in needs if n.state is State.SHORT and n.refusal is not None), None)
+        refused = next((n for n in needs if n.unsold), None)
         status = find_status([n.state for n in needs], refused=refused is not None)
         reason = make_reason(refused, network, networks) if status is State.NOT_FUNDS else None
         if status is not ask.status and status is not State.UNKNOWN:
@@ -52,7 +52,7 @@ async def move_ask(
     conn: AsyncConnection,
     ask: Ask,
     status: State,
-    network: Network,
+    network: Network | None,
     stamp: Stamp,
     *,
     reason: Mapping[str, Any] | None = None,
@@ -64,7 +64,7 @@ async def move_ask(
     return await make_ask_event(conn, changed, network, stamp)
 
 
-async def make_ask_event(conn: AsyncConnection, ask: Ask, network: Network, stamp: Stamp) -> NewEvent:
+async def make_ask_event(conn: AsyncConnection, ask: Ask, network: Network | None, stamp: Stamp) -> NewEvent:
     """The event that tells of an ask as it is now. It holds no link."""
     shown = await show_ask(conn, ask, network, with_links=False)
     top_ups = shown["top_ups"]
@@ -80,8 +80,8 @@ async def make_ask_event(conn: AsyncConnection, ask: Ask, network: Network, stam
     )
 
 
-async def show_ask(conn: AsyncConnection, ask: Ask, network: Network, *, with_links: bool) -> dict[str, Any]:
-    """An ask as the API shows it, with its needs' bill and its top-ups."""
+async def show_ask(conn: AsyncConnection, ask: Ask, network: Network | None, *, with_links: bool) -> dict[str, Any]:
+    """An ask as the API shows it, with its needs' bill and its top-ups. `network` is None once it isn't configured."""
     key = (ask.tenant, ask.kind, ask.id)
     needs = await find_needs(conn, key)
     shown = []

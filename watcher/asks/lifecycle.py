@@ -1,6 +1,6 @@
 """An ask opened, completed, cancelled, expired: every row that it means, in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,16 @@ from watcher.asks.model import Ask, Need, NeedKey, State
 from watcher.asks.spec import Ground, NotUnderstood, Rate, Understood, find_end, understand
 from watcher.clock import Stamp
 from watcher.model import NewEvent, TopUpStatus
-from watcher.store.asks import AskKey, count_open, end_needs, find_ask, find_top_ups_of, insert_ask, is_pointless
+from watcher.store.asks import (
+    AskKey,
+    count_open,
+    end_needs,
+    find_ask,
+    find_top_ups_of,
+    insert_ask,
+    is_pointless,
+    list_living,
+)
 from watcher.store.top_ups import find_top_up, lock_wallet
 from watcher.store.wallets import find_addresses, find_user, keep_customer_ip, tell_nudge, tell_watching
 from watcher.top_ups import move_top_up
@@ -180,8 +189,21 @@ async def end_ask(
         if top_up is not None and top_up.status is TopUpStatus.OPEN and await is_pointless(conn, top_up_id):
             events.append((await move_top_up(conn, top_up, TopUpStatus.RETRACTED, stamp))[1])
     values = {"transaction_hash": transaction_hash} if transaction_hash is not None else {}
-    network = networks.get(ask.network)
-    if network is not None:
-        events.append(await move_ask(conn, ask, status, network, stamp, values=values))
+    events.append(await move_ask(conn, ask, status, networks.get(ask.network), stamp, values=values))
     await tell_nudge(conn, [ask.network])
     return tuple(events)
+
+
+async def cancel_asks_elsewhere(
+    conn: AsyncConnection,
+    mine: tuple[str, str],
+    kept: Collection[NetworkId],
+    networks: Mapping[NetworkId, Network],
+    stamp: Stamp,
+) -> list[NewEvent]:
+    """A wallet has only these networks from now on: its asks on others are over. The wallet is locked."""
+    events: list[NewEvent] = []
+    for ask in await list_living(conn, *mine):
+        if ask.network not in kept:
+            events += await end_ask(conn, ask, State.CANCELLED, networks, stamp)
+    return events

@@ -55,6 +55,12 @@ class NeedKey(NamedTuple):
     holding: Holding
 
 
+GIVEN_UP = "given_up"
+"""Why nothing is asked for a need: its top-up was withdrawn, refused, or not answered in time."""
+ASK_BLOCKED = "ask_blocked"
+"""The same: something else that its ask needs can't be bought."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     """How much of one holding something wants."""
@@ -70,11 +76,11 @@ class Need:
     """Units of gas, or of compute on Solana, that it leaves room for; the line comes with the first fee read."""
     state: State = State.UNKNOWN
     refusal: str | None = None
-    """Why Stripe would not sell this asset to this person."""
+    """Why nothing is asked for it: Stripe would not sell this asset to this person, or one of the above."""
     since: int | None = None
     """Height from which balances say something about it."""
     closed_at: datetime | None = None
-    """Nothing is asked for it any more: it was met at the closing depth, or its top-up was refused or withdrawn."""
+    """Nothing is asked for it any more: it was met at the closing depth, or it is over."""
     bill: Mapping[str, Any] | None = None
     expires_at: datetime
     created_at: datetime
@@ -83,6 +89,26 @@ class Need:
     def amount(self) -> int:
         """Base units; 0 in mode `rise`."""
         return sum(line.amount for line in self.lines if line.what != "rate")
+
+    @property
+    def arrived(self) -> int:
+        """Base units that the onramp has brought for a purchase that is not complete."""
+        return -sum(line.amount for line in self.lines if line.what == "received")
+
+    @property
+    def asking(self) -> bool:
+        """Something may be asked for it."""
+        return self.closed_at is None and self.refusal is None
+
+    @property
+    def reserved(self) -> int:
+        """Base units of the balance that are its own for as long as it lives."""
+        return self.amount if self.closed_at is not None or self.mode is Mode.BALANCE else self.arrived
+
+    @property
+    def unsold(self) -> bool:
+        """It is short, and can't be bought."""
+        return self.state is State.SHORT and self.refusal not in (None, GIVEN_UP, ASK_BLOCKED)
 
     @property
     def has_gas(self) -> bool:

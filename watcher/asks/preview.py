@@ -47,7 +47,7 @@ async def preview(
         own = next(n for n in judged.facts.needs if n.key == need.key)
         bill = render_asset_bill(make_need_bill(own, judged.facts, plan), rules.network)
         billed.append(replace(own, bill=bill))
-    refused = next((n for n in billed if n.state is State.SHORT and n.refusal is not None), None)
+    refused = next((n for n in billed if n.unsold), None)
     status = find_status([n.state for n in billed], refused=refused is not None)
     reason = make_reason(refused, rules.network, rules.networks) if status is State.NOT_FUNDS else None
     return render_ask(replace(ask, status=status, reason=reason), billed, (), rules.network, with_links=False)

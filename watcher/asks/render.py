@@ -20,7 +20,7 @@ Followed = tuple[TopUp, Session | None, Sequence[Mapping[str, str]]]
 
 
 def render_ask(
-    ask: Ask, needs: Sequence[Need], top_ups: Sequence[Followed], network: Network, *, with_links: bool
+    ask: Ask, needs: Sequence[Need], top_ups: Sequence[Followed], network: Network | None, *, with_links: bool
 ) -> JSON:
     """A transaction, checkout or swap. Links only for those that may see them."""
     ordered = sorted(top_ups, key=lambda found: (found[0].created_at, found[0].id))
@@ -30,7 +30,7 @@ def render_ask(
         "status": ask.status.value,
         "version": ask.version,
         "wallet": ask.wallet,
-        "network": network.name,
+        "network": ask.network if network is None else network.name,
         **{name: ask.body[name] for name in SHOWN[ask.kind] if ask.body.get(name) is not None},
         "reason": None if ask.reason is None else dict(ask.reason),
         "bill": render_needs(needs),

@@ -59,7 +59,7 @@ async def _write(conn: AsyncConnection, told: Told, raw: Mapping[str, Any], body
 
 async def _remove(conn: AsyncConnection, told: Told) -> Sequence[NewEvent]:
     """One that isn't there is as good as removed."""
-    return await remove_wallet(conn, told.body.id, told.tenant, told.stamp) or ()
+    return await remove_wallet(conn, told.body.id, told.tenant, told.settings, told.stamp) or ()
 
 
 KINDS: Final[Mapping[str, Kind]] = {

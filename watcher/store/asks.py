@@ -184,6 +184,13 @@ async def list_asks(
     return [read_ask(row) for row in rows]
 
 
+async def list_living(conn: AsyncConnection, tenant: str, wallet: str) -> list[Ask]:
+    """A wallet's asks that are not over, oldest first."""
+    mine = (ask.c.tenant == tenant, ask.c.wallet == wallet, ask.c.status.in_([s.value for s in LIVING]))
+    rows = await conn.execute(select(ask).where(*mine).order_by(ask.c.created_at, ask.c.kind, ask.c.id))
+    return [read_ask(row) for row in rows.mappings()]
+
+
 async def list_expired(conn: AsyncConnection, now: datetime, limit: int) -> list[AskKey]:
     """Asks whose time is over."""
     query = (
@@ -205,7 +212,7 @@ async def end_needs(conn: AsyncConnection, key: AskKey, state: State, now: datet
 async def is_pointless(conn: AsyncConnection, top_up: str) -> bool:
     """Whether everything that a top-up is for is over."""
     links = await find_links(conn, [top_up])
-    return not any(x.state.living if x.need.kind in COUNTED else True for x in links)
+    return not any(x.state.living for x in links)
 
 
 def read_ask(row: RowMapping) -> Ask:

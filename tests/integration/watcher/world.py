@@ -90,7 +90,7 @@ class World:
     async def remove(self, wallet_id: str) -> None:
         async with self.database.begin() as conn:
             stamp = self.stamp()
-            events = await remove_wallet(conn, wallet_id, self.tenant, stamp)
+            events = await remove_wallet(conn, wallet_id, self.tenant, self.settings, stamp)
             await record_events(conn, events or (), now=stamp.now, new_id=self.new_id)
         await self.observer.refresh_watched()
 

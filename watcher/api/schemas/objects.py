@@ -34,8 +34,13 @@ TOP_UP_STATUSES: Final = tuple(status.value for status in TopUpStatus)
 STEPS: Final = ("decided", "session_created", "notified", "reminded", "unreached", "pressed", "overdue")
 WHATS: Final = (
     *("required", "other_asks", "gas", "l1_fee", "rent", "priority_fee"),
-    *("keep", "buffer", "target", "price", "rate"),
+    *("keep", "buffer", "target", "price", "rate", "received"),
 )
+LINE_AMOUNT: Final[JSON] = {
+    **AMOUNT,
+    "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$",
+    "description": "As every amount; negative only for `received`: what has come already of a purchase.",
+}
 CHANGES: Final[Mapping[str, JSON]] = {"version": VERSION, "metadata": METADATA, "created_at": TIME, "updated_at": TIME}
 """What each object has beside its name and its life."""
 ASSET: Final[Mapping[str, JSON]] = {"network": TEXT, "asset": TEXT, "decimals": DECIMALS}
@@ -101,7 +106,7 @@ _BILL: Final = fields(
                 {
                     **ASSET,
                     "as_of": BLOCK,
-                    "lines": listed(fields({"what": one_of(*WHATS), "amount": AMOUNT})),
+                    "lines": listed(fields({"what": one_of(*WHATS), "amount": LINE_AMOUNT})),
                     "needed": AMOUNT,
                     "balance": AMOUNT,
                     "in_flight": AMOUNT,
