@@ -14,6 +14,7 @@ from chains.model import NetworkId
 from config.catalogue import build_network, names_host
 from config.errors import FieldError
 from config.model import CONSOLE_ENDPOINT, Level, Network, Policy, Settings, Source, Tenant
+from config.rates import build_rates
 from config.requirements import MOST_TRANSACTIONS, parse_funding
 from config.schema import EndpointEntry, File, PolicyEntry, SourceEntry, TenantEntry, find_path
 from notifier.model import Endpoint
@@ -47,6 +48,8 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
     url = _read_secret(file.database.url, file.database.url_file, "/database/url", base, errors)
     if url is not None and not url.startswith(_POSTGRES):
         errors.append(FieldError("/database/url", "bad_url", f"must begin with {' or '.join(_POSTGRES)}"))
+    live = any(tenant.livemode for tenant in tenants.values())
+    rates = build_rates(file.rates, networks.values(), live=live, errors=errors)
     if errors:
         return None
     return Settings(
@@ -62,6 +65,7 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
         console=file.console,
         log_level=file.log_level,
         poll_seconds=file.stripe.poll_seconds,
+        rates=rates,
     )
 
 

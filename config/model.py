@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
 
 from chains.model import Asset, Family, NetworkId
 from notifier.model import Endpoint
+from notifier.rates import Pair
 
 CONSOLE_ENDPOINT: Final = "console"
 """The id of the endpoint where events are printed."""
@@ -163,6 +165,32 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpRateUrl:
+    """A URL that tells rates, and where in its answer."""
+
+    url: str = field(repr=False)
+    """With `{asset}`, and `{fiat}` or `{FIAT}`. It may carry a key, so it is in no repr."""
+    value: str
+    """JSON pointer to the rate."""
+    time: str | None
+    """JSON pointer to the rate's own time; None: the time of the answer."""
+    fresh_seconds: int
+    stale_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What assets cost in fiat. Without any, prices in fiat are answered with `no_rate`."""
+
+    peg: Mapping[str, str] = field(default_factory=dict)
+    """Fiat by the symbol of an asset that is one unit of it."""
+    table: Mapping[Pair, Decimal] = field(default_factory=dict)
+    """Fixed rates: fiat per one unit."""
+    http: tuple[HttpRateUrl, ...] = ()
+    """In the order to be asked, after the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration."""
 
@@ -183,6 +211,7 @@ class Settings:
     log_level: str
     poll_seconds: int
     """First interval between looks at an open session; it grows."""
+    rates: Rates = field(default_factory=Rates)
 
     def find_network(self, name: str) -> Network | None:
         """By catalogue name or CAIP-2 id."""

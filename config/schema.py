@@ -142,6 +142,24 @@ class StripeEntry(Strict):
     poll_seconds: Seconds = 15
 
 
+class HttpRateEntry(Strict):
+    """One `[[rates.http]]`: a URL that tells rates. It may hold a key."""
+
+    url: SecretStr
+    value: str
+    time: str | None = None
+    fresh_seconds: Seconds = 60
+    stale_seconds: Seconds = 300
+
+
+class RatesEntry(Strict):
+    """What assets cost in fiat, for prices that are named in it."""
+
+    peg: dict[str, Any] = {}
+    table: dict[str, Any] = {}
+    http: Annotated[list[HttpRateEntry], Field(max_length=16)] = []
+
+
 class File(Strict):
     """The whole file."""
 
@@ -152,6 +170,7 @@ class File(Strict):
     allow_private_receivers: bool = False
     database: DatabaseEntry = DatabaseEntry()
     stripe: StripeEntry = StripeEntry()
+    rates: RatesEntry = RatesEntry()
     networks: dict[str, NetworkEntry]
     policies: dict[Name, PolicyEntry] = {}
     tenants: dict[Name, TenantEntry]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final, cast
 
+import aiohttp
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -25,6 +26,8 @@ from notifier.channel import Channel
 from notifier.console import ConsoleChannel
 from notifier.model import Endpoint
 from notifier.onramp import Onramp
+from notifier.rates import FirstRates, PegRates, RateSource, TableRates
+from notifier.rates_http import HttpRates
 from notifier.signatures import make_secret
 from notifier.stripe_onramp import StripeOnramp
 from notifier.webhook import WebhookChannel
@@ -46,7 +49,7 @@ from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
 from watcher.refresh import refresh_policies
-from watcher.schedule import Schedule, Tick
+from watcher.schedule import Schedule, make_ticks
 from watcher.store.database import Database, conninfo
 from watcher.store.declare import declare_installation, declare_tenants
 from watcher.store.embedded import EmbeddedPostgres
@@ -111,21 +114,22 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     accounts = await open_onramps(settings, installation, stack)
     observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
     onramps = Onramps(accounts, installation, settings)
-    handlers = make_handlers(database, onramps, await open_channels(settings, stack), endpoints)
+    rates = await open_rates(settings, stack)
+    handlers = make_handlers(database, onramps, await open_channels(settings, stack), endpoints, rates=rates)
     jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
 
     await stack.enter_async_context(tasks)
     if server is not None:
         tasks.start("postgres", server.watch)
     tasks.start("jobs", jobs.run)
-    tasks.start("clock", Schedule(database, make_ticks(settings), clock=clock).run)
+    tasks.start("clock", Schedule(database, make_ticks(settings.poll_seconds), clock=clock).run)
     listeners = cast("Mapping[NetworkId, Listener]", observers)
     tasks.start("notices", lambda: listen(conninfo(url), listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
     chains = {network: observer.chain for network, observer in observers.items()}
-    app = create_app(make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains))
-    await serve(app, settings, stack)
+    deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
+    await serve(create_app(deps), settings, stack)
     log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
 
 
@@ -137,6 +141,7 @@ def make_deps(
     metrics: Metrics,
     tasks: Supervisor,
     chains: Mapping[NetworkId, Chain],
+    rates: RateSource,
 ) -> Deps:
     """What the API works with."""
     return Deps(
@@ -149,6 +154,7 @@ def make_deps(
         limits=Limits(settings.tenants, monotonic_ns=time.monotonic_ns),
         new_secret=lambda: make_secret(secrets.token_bytes),
         chains=chains,
+        rates=rates,
     )
 
 
@@ -235,18 +241,39 @@ async def open_channels(settings: Settings, stack: AsyncExitStack) -> dict[str, 
     return {"https": webhook, "http": webhook, "console": console}
 
 
+async def open_rates(settings: Settings, stack: AsyncExitStack) -> RateSource:
+    """What assets cost in fiat, as far as the configuration says: pegs, then the table, then URLs in their order."""
+    now = SystemClock().now
+    http = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False, cookie_jar=aiohttp.DummyCookieJar()))
+    urls = [
+        HttpRates(
+            each.url,
+            each.value,
+            http=http,
+            now=now,
+            time=each.time,
+            fresh_seconds=each.fresh_seconds,
+            stale_seconds=each.stale_seconds,
+        )
+        for each in settings.rates.http
+    ]
+    return FirstRates([PegRates(settings.rates.peg, now=now), TableRates(settings.rates.table, now=now), *urls])
+
+
 def make_handlers(
     database: Database,
     onramps: Onramps,
     channels: Mapping[str, Channel],
     endpoints: Mapping[tuple[str, str], Endpoint],
+    *,
+    rates: RateSource,
 ) -> dict[str, Handler]:
     """Every job by its task's name."""
     clock = SystemClock()
     new_id = make_new_id(clock, secrets.randbits)
     dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id)
     follower = Follower(database, onramps, clock=clock, new_id=new_id)
-    inbound = Inbound(database, onramps.settings, clock=clock, new_id=new_id)
+    inbound = Inbound(database, onramps.settings, clock=clock, new_id=new_id, rates=rates)
     sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
     sweeps = (
@@ -265,15 +292,3 @@ def make_handlers(
         DELIVER_TASK: deliverer.send,
         **{sweep.__name__: sweep for sweep in sweeps},
     }
-
-
-def make_ticks(settings: Settings) -> list[Tick]:
-    """What the clock defers, and how often."""
-    return [
-        Tick("look_at_due_sessions", min(5, settings.poll_seconds)),
-        Tick("expire_top_ups", 10),
-        Tick("expire_asks", 10),
-        Tick("tell_overdue_top_ups", 60),
-        Tick("nudge_settling", 30),
-        Tick("prune", 3600),
-    ]

@@ -104,3 +104,15 @@ class Schedule:
             await self.tick(tick)
         except StoreUnavailable as error:
             log.warning("tick.failed", task=tick.task, reason=str(error))
+
+
+def make_ticks(poll_seconds: int) -> list[Tick]:
+    """What the clock defers, and how often; `poll_seconds` is the first wait between looks at a session."""
+    return [
+        Tick("look_at_due_sessions", min(5, poll_seconds)),
+        Tick("expire_top_ups", 10),
+        Tick("expire_asks", 10),
+        Tick("tell_overdue_top_ups", 60),
+        Tick("nudge_settling", 30),
+        Tick("prune", 3600),
+    ]

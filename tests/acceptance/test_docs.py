@@ -26,6 +26,8 @@ poll_seconds = 1
 [networks.local-evm]
 http = ["{rpc}"]
 ws = ["{ws}"]
+[rates.table]
+"ETH/usd" = "2500.00"
 [policies.default]
 networks = ["local-evm"]
 [tenants.default]

@@ -13,6 +13,7 @@ from chains.chain import Chain
 from chains.model import NetworkId
 from config.errors import FieldError, escape
 from config.model import Settings, Tenant
+from notifier.rates import RateSource
 from watcher.api.auth import Caller, find_caller
 from watcher.api.limits import Limits
 from watcher.api.problems import Problem, invalid
@@ -44,7 +45,8 @@ class Deps:
     chains: Mapping[NetworkId, Chain] = field(default_factory=dict)
     patience_seconds: float = 2.0
     """How long an answer waits for what is being decided."""
-    rates: object | None = None
+    rates: RateSource | None = None
+    """Where prices in fiat are looked up."""
     waiting: Waiting = field(default_factory=Waiting)
 
     def stamp(self) -> Stamp:

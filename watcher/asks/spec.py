@@ -19,6 +19,7 @@ from watcher.model import BillLine
 from watcher.policy import find_refusal
 
 LIVES: Final = timedelta(hours=24)
+MOST_FIAT_DECIMALS: Final = 18
 LONGEST: Final = timedelta(days=90)
 
 
@@ -123,6 +124,9 @@ def understand_checkout(body: CheckoutBody, ground: Ground, rates: Mapping[str, 
             raise NotUnderstood(errors)
         want = _want(ground, found[0], mode, BillLine("price", found[1]))
         return Understood(tuple(add_gas([want], body.gas, ground)))
+    read_fiat(body.price.amount, errors)
+    if errors:
+        raise NotUnderstood(errors)
     assets = read_assets(body.pay_in or (), ground, "/pay_in")
     chosen = choose(assets, ground)
     if chosen is None:
@@ -243,6 +247,15 @@ def read_units(text: str, asset: NetworkAsset, pointer: str, errors: list[FieldE
         errors.append(FieldError(pointer, "not_positive", "must be more than zero"))
         return None
     return units
+
+
+def read_fiat(text: str, errors: list[FieldError]) -> None:
+    """A price in money, of at most 18 decimals, above zero."""
+    try:
+        if parse_amount(text, MOST_FIAT_DECIMALS) == 0:
+            errors.append(FieldError("/price/amount", "not_positive", "must be more than zero"))
+    except ValueError as error:
+        errors.append(FieldError("/price/amount", "not_a_decimal", str(error)))
 
 
 def _find_asset(name: str, ground: Ground, pointer: str, errors: list[FieldError]) -> NetworkAsset | None:

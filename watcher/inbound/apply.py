@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import FieldError
 from config.model import Settings, Tenant
+from notifier.rates import RateSource
 from watcher.api.problems import Problem, list_faults
 from watcher.api.routing import validate
 from watcher.asks.rates import find_rates
@@ -82,7 +83,7 @@ class Inbound:
         *,
         clock: Clock,
         new_id: Callable[[str], str],
-        rates: object | None = None,
+        rates: RateSource | None = None,
     ) -> None:
         """`rates`: where prices in fiat are looked up."""
         self._database = database

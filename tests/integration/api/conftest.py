@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, insert, select
 
 from config.model import Settings, Source
+from notifier.rates import PegRates
 from notifier.signatures import make_secret
 from tests.described import validate_answer
 from tests.fakes.settings import SOLANA, make_settings, make_solana, make_tenant
@@ -115,6 +116,7 @@ def make_deps(world: World, seconds: Seconds) -> Deps:
         new_secret=lambda: make_secret(secrets.token_bytes),
         chains={world.chain.network: world.chain},
         patience_seconds=0,
+        rates=PegRates({"USDC": "usd"}, now=world.clock.now),
     )
 
 

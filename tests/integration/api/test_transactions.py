@@ -322,6 +322,22 @@ async def test_a_checkout_for_the_difference_counts_the_balance(api: Api, call: 
     assert await asked(api) == {"USDC": str(18 * DOLLAR)}
 
 
+async def test_a_price_in_fiat_is_turned_into_the_first_asset_that_is_sold(api: Api, call: Caller) -> None:
+    """700 usd at a peg, rounded up to a base unit; without a rate it is not_funds, and says so."""
+    await step(api, {ETH_HOLDING: ETH})
+    order = {**COMMON, "price": {"fiat": "usd", "amount": "700.0000001"}, "pay_in": ["SHIB", "USDC"]}
+    found = await propose(api, call, order, "checkout")
+    (usdc, _) = found["bill"]["assets"]
+    assert (usdc["asset"], usdc["needed"]) == ("USDC", "700.000001")
+    assert usdc["lines"][1] == {"what": "rate", "amount": "0", "value": "1", "source": "peg", "fiat": "usd"}
+    found = await propose(api, call, {**order, "id": "a-2", "price": {"fiat": "eur", "amount": "7"}}, "checkout")
+    assert (found["status"], found["reason"]["code"]) == ("not_funds", "no_rate")
+    status, problem = await call(
+        "POST", "/v1/checkouts", {**order, "id": "a-3", "price": {"fiat": "usd", "amount": "0"}}
+    )
+    assert (status, problem["errors"][0]["code"]) == (422, "not_positive")
+
+
 async def test_a_swap_is_paid_with_the_first_that_is_sold(api: Api, call: Caller) -> None:
     """SHIB is not: USDC, without an amount; on landing it is covered with what arrived."""
     await step(api, {ETH_HOLDING: ETH})

@@ -77,6 +77,19 @@ async def test_a_second_endpoint_confirms(scripted: ScriptedSolana, second: Scri
         await step_where(steps, lambda step: step.block.number > FAR, limit=3)
 
 
+async def test_two_are_believed_against_a_third(scripted: ScriptedSolana, second: ScriptedSolana) -> None:
+    """A slot far ahead that two endpoints tell is believed, though a third one is behind."""
+    async with (
+        ScriptedSolana() as third,
+        chain_on(scripted.url, second.url, third.url, **QUICK) as chain,
+        aclosing(chain.follow(None)) as steps,
+    ):
+        await anext(steps)
+        scripted.slot += FAR
+        second.slot += FAR
+        await step_where(steps, lambda step: step.block.number > FAR, limit=3)
+
+
 async def test_a_cluster_that_went_on_is_followed(scripted: ScriptedSolana, second: ScriptedSolana) -> None:
     """After a long sleep of the machine a single endpoint, the other one being down, is believed: it says so twice."""
     async with chain_on(scripted.url, second.url, **QUICK) as chain, aclosing(chain.follow(None)) as steps:

@@ -43,10 +43,9 @@ async def scripted() -> AsyncIterator[ScriptedSolana]:
         yield made
 
 
-def make_mint(node: ScriptedSolana, asset: Asset) -> None:
+def make_mint(node: ScriptedSolana, asset: Asset, program: str = TOKEN_PROGRAM) -> None:
     """Put an asset's mint account there."""
-    data = struct.pack("<44xBB36x", asset.decimals, 1)
-    node.hold(asset.reference, 1_461_600, owner=TOKEN_PROGRAM, data=data)
+    node.hold(asset.reference, 1_461_600, owner=program, data=struct.pack("<44xBB36x", asset.decimals, 1))
 
 
 async def test_a_missing_mint_costs_its_own_holdings_alone(scripted: ScriptedSolana) -> None:

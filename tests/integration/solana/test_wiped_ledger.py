@@ -8,7 +8,7 @@ import pytest
 
 from chains.errors import Unavailable, WrongNetwork
 from chains.model import Asset, BlockRef, Holding
-from chains.solana.accounts import TOKEN_PROGRAM, associated_account
+from chains.solana.accounts import TOKEN_2022_PROGRAM, TOKEN_PROGRAM, associated_account
 from tests.contract.chain_contract import step_where
 from tests.integration.solana.conftest import NETWORK, chain_on, coin
 from tests.integration.solana.test_mints import make_mint
@@ -88,6 +88,20 @@ async def test_a_mint_that_was_wiped_is_unknown(scripted: ScriptedSolana) -> Non
         step = await step_where(steps, lambda step: step.gap)
         assert await chain.balances([HELD], step.block) == ()
         assert associated_account(WALLET.address, TOKEN.reference, TOKEN_PROGRAM) not in scripted.subscribed
+
+
+async def test_a_mint_made_anew_by_another_program_is_heard(scripted: ScriptedSolana) -> None:
+    """A token that another program owns on the new ledger lies in another account: that one is subscribed."""
+    chain = chain_on(scripted.url, ws=(scripted.ws_url,), assets=(TOKEN,), **QUICK)
+    chain.watch([HELD])
+    before, after = (
+        associated_account(WALLET.address, TOKEN.reference, p) for p in (TOKEN_PROGRAM, TOKEN_2022_PROGRAM)
+    )
+    async with chain, aclosing(chain.follow(None)) as steps:
+        await step_where(steps, lambda _: before in scripted.subscribed)
+        wipe(scripted)
+        make_mint(scripted, TOKEN, TOKEN_2022_PROGRAM)
+        await step_where(steps, lambda _: after in scripted.subscribed and before not in scripted.subscribed)
 
 
 async def test_a_wipe_seen_by_a_read_is_a_gap_too(scripted: ScriptedSolana) -> None:
