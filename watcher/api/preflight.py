@@ -83,9 +83,10 @@ async def _read_chain(
     chain = call.deps.chains.get(ground.network.id)
     if chain is None or head is None:
         return None
+    wanted = sorted({want.holding for want in understood.wants})
     try:
-        balances = await chain.balances(sorted({want.holding for want in understood.wants}), head)
-        return balances, await chain.fee()
+        found = await chain.balances(wanted, head)
+        return (found, await chain.fee()) if len(found) == len(wanted) else None  # some can't be read
     except ChainError as error:
         log.info("preflight.unread", network=ground.network.name, reason=str(error))
         return None

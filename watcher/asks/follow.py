@@ -12,7 +12,7 @@ from watcher.asks.model import ASK_KINDS, Ask, State
 from watcher.asks.reasons import make_reason
 from watcher.asks.render import render_ask
 from watcher.clock import Stamp
-from watcher.model import NewEvent
+from watcher.model import NeedKind, NewEvent
 from watcher.store.asks import (
     AskKey,
     find_ask,
@@ -42,10 +42,18 @@ async def refresh_asks(
             continue
         refused = next((n for n in needs if n.unsold), None)
         status = find_status([n.state for n in needs], refused=refused is not None)
+        if status is State.COVERED and ask.kind is NeedKind.SWAP and await _is_awaited(conn, key):
+            status = State.SHORT  # what arrives belongs to what is told
         reason = make_reason(refused, network, networks) if status is State.NOT_FUNDS else None
         if status is not ask.status and status is not State.UNKNOWN:
             events.append(await move_ask(conn, ask, status, network, stamp, reason=reason))
     return events
+
+
+async def _is_awaited(conn: AsyncConnection, key: AskKey) -> bool:
+    """Whether money is still asked for on its behalf, or on its way."""
+    found = [await find_top_up(conn, top_up_id) for top_up_id in await find_top_ups_of(conn, key)]
+    return any(top_up is not None and top_up.status.active for top_up in found)
 
 
 async def move_ask(
