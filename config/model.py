@@ -110,6 +110,10 @@ class CreatedFunding:
     """One ask for a whole new wallet, over several networks, when it is registered."""
 
     networks: tuple[NetworkId, ...]
+    assets: tuple[str, ...] = ()
+    """Symbols that it is limited to; none: the person chooses what to buy."""
+    amount: int | None = None
+    """Base units, where there is one network and one asset; None: the person chooses how much."""
 
 
 @dataclass(frozen=True, slots=True)

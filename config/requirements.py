@@ -1,6 +1,6 @@
 """The `funding` list, as policies in the configuration and wallets over the API both write it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from config.model import CreatedFunding, Level, LowFunding, Network, NetworkAsse
 MOST_ENTRIES: Final = 64
 MOST_TRANSACTIONS: Final = 1_000_000
 _LOW_KEYS: Final = {"when", "network", "asset", "trigger", "target", "critical", "gas_buffer", "ask"}
-_CREATED_KEYS: Final = {"when", "networks"}
+_CREATED_KEYS: Final = {"when", "networks", "assets", "amount"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,55 @@ def _read_created(reading: _Reading, entry: Mapping[str, Any], pointer: str) -> 
         reading.fault(f"{pointer}/networks", "required", "must be a list of network names")
         return
     found = [_find_sold(reading, name, f"{pointer}/networks/{i}") for i, name in enumerate(names)]
-    ids = [n.id for n in found if n is not None]
+    networks = [n for n in found if n is not None]
+    ids = [n.id for n in networks]
     if len(set(ids)) < len(ids):
         reading.fault(f"{pointer}/networks", "repeated", "names a network more than once")
     if reading.created is not None:
         reading.fault(pointer, "repeated", "is the second entry for new wallets")
-    reading.created = CreatedFunding(tuple(ids))
+    assets = _read_assets(reading, entry.get("assets"), networks, f"{pointer}/assets")
+    amount = _read_first_amount(reading, entry.get("amount"), networks, assets, f"{pointer}/amount")
+    reading.created = CreatedFunding(tuple(ids), assets, amount)
+
+
+def _read_assets(reading: _Reading, names: object, networks: Sequence[Network], pointer: str) -> tuple[str, ...]:
+    """Symbols, each sold on one of the networks at least; none where the person chooses."""
+    if names is None:
+        return ()
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        reading.fault(pointer, "not_a_list", "must be a list of symbols")
+        return ()
+    for i, name in enumerate(names):
+        here = [a for n in networks for a in n.assets if a.asset.symbol == name]
+        if not here:
+            reading.fault(f"{pointer}/{i}", "unknown_asset", "is the symbol of no asset of these networks")
+        elif all(a.onramp is None for a in here):
+            reading.fault(f"{pointer}/{i}", "not_sold_here", f"Stripe does not sell {name} on any of these networks")
+    if len(set(names)) < len(names):
+        reading.fault(pointer, "repeated", "names an asset more than once")
+    return tuple(names)
+
+
+def _read_first_amount(
+    reading: _Reading, value: object, networks: Sequence[Network], assets: Sequence[str], pointer: str
+) -> int | None:
+    """How much a new wallet is asked for: only where one asset on one network says what is counted."""
+    if value is None:
+        return None
+    if len(networks) != 1 or len(assets) != 1:
+        reading.fault(pointer, "not_one_asset", "needs exactly one network and one asset")
+        return None
+    asset = next((a for a in networks[0].assets if a.asset.symbol == assets[0]), None)
+    if asset is None:
+        return None
+    try:
+        units = parse_amount(value, asset.asset.decimals)
+    except ValueError as error:
+        reading.fault(pointer, "not_a_decimal", str(error))
+        return None
+    if units == 0:
+        reading.fault(pointer, "not_positive", "must be more than zero")
+    return units
 
 
 def _find_sold(reading: _Reading, name: object, pointer: str) -> Network | None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chains.model import BlockRef, Holding
-from config.model import Network, NetworkAsset, Policy, Tenant
+from config.model import CreatedFunding, Network, NetworkAsset, Policy, Tenant
 from watcher.clock import Stamp
 from watcher.model import Bill, Destination, TopUp, TopUpStatus
 from watcher.render import render_bill, render_block, render_time
@@ -89,9 +89,16 @@ def open_for_press(
 
 
 def open_for_new_wallet(
-    spec: WalletSpec, destinations: tuple[Destination, ...], *, tenant: Tenant, policy: Policy, stamp: Stamp
+    spec: WalletSpec,
+    destinations: tuple[Destination, ...],
+    created: CreatedFunding,
+    *,
+    tenant: Tenant,
+    policy: Policy,
+    stamp: Stamp,
 ) -> TopUp:
-    """The one ask for a whole new wallet: several destinations, no amount; any rise answers it."""
+    """The one ask for a whole new wallet: several destinations, no amount unless it is named; any rise answers it."""
+    named = {"assets": list(created.assets)} if created.assets else {}
     lives_from = max(stamp.now, spec.asks_paused_until or stamp.now)
     expires_at = lives_from + timedelta(seconds=policy.expires_seconds)
     return TopUp(
@@ -100,7 +107,8 @@ def open_for_new_wallet(
         scope=WALLET_SCOPE,
         group=stamp.new_id("grp"),
         destinations=destinations,
-        reason={"code": "wallet_created", "policy": policy.name, "policy_version": policy.version},
+        asked=created.amount if len(destinations) == 1 else None,
+        reason={"code": "wallet_created", "policy": policy.name, "policy_version": policy.version, **named},
         link_mode=spec.link_mode,
         notify=spec.notify,
         decided=BlockRef(0, None),

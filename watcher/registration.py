@@ -153,9 +153,9 @@ async def _ask_for_new_wallet(
     destinations = tuple(
         make_destination(n, a, Holding(n.id, a.asset.reference, plan.addresses[n.id])) for n, a in sold
     )
-    if not destinations or spec.initial == "wait_for_drop":
+    if plan.created is None or not destinations or spec.initial == "wait_for_drop":
         return []
-    top_up = open_for_new_wallet(spec, destinations, tenant=tenant, policy=plan.policy, stamp=stamp)
+    top_up = open_for_new_wallet(spec, destinations, plan.created, tenant=tenant, policy=plan.policy, stamp=stamp)
     await insert_top_up(conn, top_up)
     await link_funding(conn, top_up, NeedKind.NEW_WALLET)
     await defer_session(conn, top_up)

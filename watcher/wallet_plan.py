@@ -177,4 +177,10 @@ def list_sold(
     if plan.created is None or tenant.stripe_secret_key is None:
         return []
     networks = [settings.networks[n] for n in plan.created.networks if n in plan.addresses]
-    return [(n, asset) for n in networks for asset in n.assets if find_refusal(asset, country) is None]
+    named = plan.created.assets
+    return [
+        (n, asset)
+        for n in networks
+        for asset in n.assets
+        if find_refusal(asset, country) is None and (not named or asset.asset.symbol in named)
+    ]

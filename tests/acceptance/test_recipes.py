@@ -38,18 +38,30 @@ peg = {{ USDC = "usd" }}
 EVM = "0xB00F0759DbeeF5E543Cc3E3B07A6442F5f3928a2"
 USDC = 10**6
 COIN = {"local-evm": ("ETH", 10**18), "local-solana": ("SOL", 10**9)}
+FUNDING = {"wallet_addresses", "lock_wallet_address", "destination_networks", "metadata"}
+"""What the guide's first recipe sends, with the lock and our mark; others add the pair, and an amount that is known."""
+PAIR = {"destination_network", "destination_currency", "destination_currencies"}
 
 Story = Callable[[LocalWorld, str, Owner], Coroutine[Any, Any, None]]
 
 
-async def tell(story: Story, folder: Path) -> None:
-    """The story on Ethereum and on Solana, at the same time."""
+async def tell(story: Story, folder: Path, sent: set[str]) -> None:
+    """The story on Ethereum and on Solana, at the same time; Stripe is `sent` these fields for it, and nothing else."""
     owners: dict[str, Owner] = {"local-evm": EVM, "local-solana": Keypair()}
     async with AsyncExitStack() as stack:
         world = await build_world(stack, folder, PLAN)
         async with asyncio.TaskGroup() as stories:
             for network, owner in owners.items():
                 stories.create_task(story(world, network, owner))
+        created = await list_created(world)
+        assert created
+        assert all(fields == sent for fields in created), created
+
+
+async def list_created(world: LocalWorld) -> list[set[str]]:
+    """The fields of each request for a session, as they arrived."""
+    ledger = await world.sandbox.ledger(world.http)
+    return [set(entry["params"]) for entry in ledger if entry["operation"] == "create"]
 
 
 async def send(world: LocalWorld, kind: str, data: dict[str, Any]) -> None:
@@ -117,7 +129,7 @@ async def test_funding(tmp_path: Path) -> None:
         landed = await world.wait_top_up("top_up.landed", wallet["id"])
         assert landed["outcome"] == "full"
 
-    await tell(story, tmp_path)
+    await tell(story, tmp_path, FUNDING)
 
 
 async def test_transaction(tmp_path: Path) -> None:
@@ -147,7 +159,7 @@ async def test_transaction(tmp_path: Path) -> None:
         assert done["status"] == "done"
         assert (await told(world, "transaction.done", id_))["data"]["transaction"]["status"] == "done"
 
-    await tell(story, tmp_path)
+    await tell(story, tmp_path, FUNDING | PAIR | {"destination_amount"})
 
 
 async def post_done(world: LocalWorld, id_: str, transaction: str) -> Any:
@@ -175,7 +187,7 @@ async def test_checkout(tmp_path: Path) -> None:
         assert covered["received"][0]["amount"] == "30"
         assert await world.balance(owner, "USDC") == 130 * USDC
 
-    await tell(story, tmp_path)
+    await tell(story, tmp_path, FUNDING | PAIR | {"destination_amount"})
 
 
 async def test_swap(tmp_path: Path) -> None:
@@ -194,4 +206,4 @@ async def test_swap(tmp_path: Path) -> None:
         assert [(r["asset"], r["amount"]) for r in covered["received"]] == [("USDC", "9")]
         assert await world.balance(owner, "USDC") == 9 * USDC
 
-    await tell(story, tmp_path)
+    await tell(story, tmp_path, FUNDING | PAIR | {"destination_amount"})

@@ -465,6 +465,17 @@ async def test_the_fields_sent_to_stripe_are_the_guide_s_for_each_recipe(api: Ap
     assert set(sent["funding"]["metadata"]) == {"top_up", "attempt", "tenant", "installation"}
 
 
+async def test_a_policy_may_name_what_a_new_wallet_is_asked_for(api: Api) -> None:
+    """One asset and its amount: the guide's first request with the pair and the amount filled in."""
+    world = api.world
+    assert isinstance(world, Asking)
+    created = [{"when": "created", "networks": ["local-evm"], "assets": ["USDC"], "amount": "25"}]
+    await world.register(id="w-2", addresses={"local-evm": OTHER}, funding=created)
+    body = await take_body(world)
+    assert set(body) == CREATE | PAIR | {"destination_amount"}
+    assert (body["destination_currencies"], body["destination_amount"]) == (["usdc"], "25")
+
+
 async def take_body(world: Asking) -> dict[str, Any]:
     """What Stripe was sent for the one session asked for since."""
     before = len(world.onramp.bodies)

@@ -41,6 +41,9 @@ def test_the_example_of_the_interface_is_read() -> None:
     )
 
 
+CREATED = {"when": "created", "networks": ["ethereum"]}
+
+
 @pytest.mark.parametrize("network", ["ethereum", "eip155:1"])
 @pytest.mark.parametrize("asset", ["USDC", USDC])
 def test_a_network_and_an_asset_have_two_names_each(network: str, asset: str) -> None:
@@ -115,6 +118,12 @@ def test_no_list_means_no_requirement() -> None:
         ({"when": "created", "networks": ["ethereum", "eip155:1"]}, ("/networks", "repeated")),
         ({"when": "created", "networks": ["optimism"]}, ("/networks/0", "not_sold_here")),
         ({"when": "created", "networks": ["ethereum"], "asset": "ETH"}, ("/asset", "unknown_field")),
+        ({**CREATED, "assets": []}, ("/assets", "not_a_list")),
+        ({**CREATED, "assets": ["DOGE"]}, ("/assets/0", "unknown_asset")),
+        ({**CREATED, "assets": ["ETH", "ETH"]}, ("/assets", "repeated")),
+        ({**CREATED, "amount": "5"}, ("/amount", "not_one_asset")),
+        ({**CREATED, "assets": ["USDC"], "amount": "0"}, ("/amount", "not_positive")),
+        ({**CREATED, "assets": ["USDC"], "amount": 5}, ("/amount", "not_a_decimal")),
     ],
 )
 def test_a_mistake_is_refused_at_its_place(entry: object, fault: tuple[str, str]) -> None:
@@ -163,7 +172,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
     max_leaves=8,
 )
-fields = st.sampled_from(["when", "network", "networks", "asset", "trigger", "target", "critical", "gas_buffer", "ask"])
+fields = st.sampled_from(
+    ["when", "network", "networks", "asset", "assets", "amount", "trigger", "target", "critical", "gas_buffer", "ask"]
+)
 
 
 @given(st.lists(st.dictionaries(fields, json_values) | json_values, max_size=3))
