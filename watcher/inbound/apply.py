@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.errors import FieldError
 from config.model import Settings, Tenant
 from notifier.rates import RateSource
-from watcher.api.problems import Problem, list_faults
+from watcher.api.problems import list_faults
 from watcher.api.routing import validate
 from watcher.asks.rates import find_rates
 from watcher.asks.spec import Rate
@@ -122,21 +122,22 @@ class Inbound:
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         log.info("inbound.handled", tenant=owner.id, source=source, inbound=inbound_id, outcome=outcome)
 
-    async def _find_rates(self, owner: Tenant, source: str, inbound_id: str) -> Rates:
-        """For a kind that has a price: asked for while nothing is locked."""
+    async def _find_rates(self, owner: Tenant, source: str, inbound_id: str) -> Rates | Exception:
+        """For a kind that has a price: asked for while nothing is locked. Or why there are none: raised in its turn."""
         async with self._database.begin() as conn:
             row = await find_inbound(conn, owner.id, source, inbound_id)
         kind = None if row is None else KINDS.get(row["payload"]["type"])
         if row is None or row["handled_at"] is not None or kind is None or not kind.priced:
             return {}
         try:
-            body = validate(kind.body, row["payload"]["data"])
-        except Problem:  # a newer release may take less than the one that stored it: refused further on
-            return {}
-        return await find_rates(body, self._settings, self._rates)
+            return await find_rates(validate(kind.body, row["payload"]["data"]), self._settings, self._rates)
+        except Exception as error:
+            if list_faults(error) is None:
+                raise
+            return error
 
     async def _handle(
-        self, conn: AsyncConnection, row: RowMapping, owner: Tenant, rates: Rates, stamp: Stamp
+        self, conn: AsyncConnection, row: RowMapping, owner: Tenant, rates: Rates | Exception, stamp: Stamp
     ) -> tuple[str, Sequence[NewEvent]]:
         kind = KINDS.get(row["payload"]["type"])
         if kind is None:
@@ -154,7 +155,14 @@ class Inbound:
         return "refused", () if event is None else (event,)
 
     async def _apply(
-        self, conn: AsyncConnection, kind: Kind, row: RowMapping, owner: Tenant, *, rates: Rates, stamp: Stamp
+        self,
+        conn: AsyncConnection,
+        kind: Kind,
+        row: RowMapping,
+        owner: Tenant,
+        *,
+        rates: Rates | Exception,
+        stamp: Stamp,
     ) -> tuple[str, Sequence[NewEvent]]:
         """A webhook that is refused leaves no trace, not even its revision: sent again in a better form, it counts."""
         data = row["payload"]["data"]
@@ -162,6 +170,8 @@ class Inbound:
         number = body.revision
         if number is not None and not await take_revision(conn, owner.id, kind.about, body.id, number, now=stamp.now):
             return "outdated", ()
+        if isinstance(rates, Exception):
+            raise rates
         told = Told(owner, self._settings, stamp, row["received_at"], data=data, body=body, rates=rates)
         return "applied", await kind.apply(conn, told)
 

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chains.model import Holding, NetworkId
 from watcher.asks.model import ASK_KINDS, LIVING, Ask, Link, Mode, Need, NeedKey, State
 from watcher.model import BillLine, NeedKind
-from watcher.store.tables import ask, holding, need, top_up_need
-from watcher.store.top_ups import lock_wallet
+from watcher.store.tables import ask, holding, need, top_up, top_up_need
+from watcher.store.top_ups import ACTIVE, lock_wallet
 
 CHUNK = 5_000
 COUNTED = (*ASK_KINDS, NeedKind.ADD_FUNDS)
@@ -126,6 +126,14 @@ async def list_unclosed(conn: AsyncConnection, network: NetworkId) -> list[tuple
     query = select(need.c.tenant, need.c.wallet, need.c.asset, need.c.address)
     rows = await conn.execute(query.where(need.c.network == network, unclosed()).distinct())
     return [(tenant, wallet, Holding(network, asset, address)) for tenant, wallet, asset, address in rows]
+
+
+def awaited(network: NetworkId) -> Any:
+    """Selects asset and address of what some open or settling top-up is for: followed to its end, met or not."""
+    same = and_(*(need.c[name] == top_up_need.c[name] for name in _KEY))
+    active = top_up.c.status.in_(ACTIVE)
+    joined = need.join(top_up_need, same).join(top_up, top_up.c.id == top_up_need.c.top_up)
+    return select(need.c.asset, need.c.address).select_from(joined).where(need.c.network == network, active)
 
 
 async def link_needs(conn: AsyncConnection, top_up: str, keys: Collection[NeedKey]) -> None:

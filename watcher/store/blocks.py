@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Balance, BlockRef, Holding, NetworkId
 from watcher.model import HoldingStatus
-from watcher.store.asks import unclosed
+from watcher.store.asks import awaited, unclosed
 from watcher.store.tables import cursor, decision, holding, need, requirement, top_up, wallet, wallet_address
 
 CHUNK = 5_000
@@ -100,7 +100,10 @@ async def list_watched(conn: AsyncConnection, network: NetworkId) -> list[Holdin
     """Every holding of a network that some wallet wants watched, or that something is needed in."""
     required = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network)
     needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
-    return [Holding(network, asset, address) for asset, address in await conn.execute(union(required, needed))]
+    return [
+        Holding(network, asset, address)
+        for asset, address in await conn.execute(union(required, needed, awaited(network)))
+    ]
 
 
 async def list_attended(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
@@ -112,7 +115,10 @@ async def list_attended(conn: AsyncConnection, network: NetworkId) -> set[Holdin
     )
     query = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network, attended)
     needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
-    return {Holding(network, asset, address) for asset, address in await conn.execute(union(query, needed))}
+    return {
+        Holding(network, asset, address)
+        for asset, address in await conn.execute(union(query, needed, awaited(network)))
+    }
 
 
 def _asked_for() -> Any:

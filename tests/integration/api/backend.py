@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from notifier.rates import PegRates
 from notifier.signatures import sign
 from tests.integration.api.conftest import SOURCE_SECRET, Api
 from tests.integration.watcher.world import ADDRESS
@@ -42,8 +43,9 @@ def created(wallet_id: str = "w-1", **changes: Any) -> bytes:
 
 
 async def apply(api: Api) -> int:
-    """Run the jobs that are due, first to last; how many there were."""
-    inbound = Inbound(api.world.database, api.world.settings, clock=api.world.clock, new_id=api.world.new_id)
+    """Run the jobs that are due, first to last; how many there were. A dollar buys an ETH."""
+    world, rates = api.world, PegRates({"ETH": "usd"}, now=api.world.clock.now)
+    inbound = Inbound(world.database, world.settings, clock=world.clock, new_id=world.new_id, rates=rates)
     jobs = [args for task, args in await api.world.jobs() if task == INBOUND_TASK]
     for args in jobs:
         await inbound.apply_inbound(**args)

@@ -69,6 +69,11 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
         "/data/price/amount",
         "not_positive",
     ),
+    "a price that is none": (
+        say("checkout.requested", **body(price={"fiat": "usd", "amount": "a few"}, pay_in=["ETH"])),
+        "/data/price/amount",
+        "not_a_decimal",
+    ),
     "an id that is taken": (say("transaction.proposed", **body("taken", **NEEDS)), "/data", "id_reused"),
     "no such transaction": (say("transaction.completed", id="a-9"), "/data/id", "not_found"),
     "no such checkout": (say("checkout.cancelled", id="taken"), "/data/id", "not_found"),
@@ -97,6 +102,18 @@ async def test_an_ask_of_the_wrong_shape_is_refused_at_once(
     assert status == 422
     assert {e["field"] for e in problem["errors"]} == {"/data/wallet", "/data/foo"}
     assert await api.counts() == before
+
+
+async def test_a_price_in_fiat_has_its_rate(api: Api, call: Caller) -> None:
+    """Looked up when the webhook is applied."""
+    await post(api, say("checkout.requested", **body(price={"fiat": "usd", "amount": "0.5"}, pay_in=["ETH"])))
+    await apply(api)
+    await api.world.observer.refresh_watched()
+    await api.world.step()
+    _, shown = await call("GET", "/v1/checkouts/a-1")
+    (asset,) = shown["bill"]["assets"]
+    assert {"price", "rate"} <= {line["what"] for line in asset["lines"]}
+    assert next(line["amount"] for line in asset["lines"] if line["what"] == "price") == "0.5"
 
 
 async def test_an_older_telling_of_an_ask_changes_nothing(api: Api, call: Caller) -> None:

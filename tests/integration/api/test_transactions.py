@@ -535,3 +535,25 @@ async def test_another_tenant_s_ask_is_not_there(api: Api, call: Caller) -> None
     assert (await other("POST", "/v1/transactions/tx-1/cancel"))[0] == 404
     status, problem = await other("POST", "/v1/transactions", TRANSFER)
     assert (status, problem["errors"][0]["code"]) == (422, "unknown_wallet")
+
+
+async def test_what_is_met_is_followed_until_its_top_up_has_landed(api: Api, call: Caller) -> None:
+    """The balance covers the ask before Stripe names the transaction: on a quiet chain it is still read, and lands."""
+    await step(api, {ETH_HOLDING: ETH})
+    await propose(api, call, TRANSFER)
+    world = api.world
+    assert isinstance(world, Asking)
+    await world.work()
+    (ask,) = await world.top_ups()
+    world.onramp.become("cos_1", SessionStatus.FULFILLMENT_PROCESSING)
+    await world.follower.look_at_session(ask.id)
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    assert (await get(call))["status"] == "covered"
+    world.onramp.become("cos_1", SessionStatus.FULFILLMENT_COMPLETE, transaction=TRANSACTION)
+    world.chain.receipts[TRANSACTION, USDC_HOLDING] = 10 * DOLLAR
+    await world.follower.look_at_session(ask.id)
+    await world.observer.refresh_watched()
+    await world.observer.nudge()
+    assert world.chain.find_step().dirty == {USDC_HOLDING}
+    await world.observe()
+    assert (await world.top_ups())[0].status == "landed"

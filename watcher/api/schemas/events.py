@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from watcher.api.schemas.objects import ASSET, HOLDING_STATUS
+from watcher.api.schemas.objects import ASSET, FAULT, HOLDING_STATUS
 from watcher.api.schemas.words import (
     AMOUNT,
     ANY_OBJECT,
@@ -16,6 +16,7 @@ from watcher.api.schemas.words import (
     VERSION,
     const,
     fields,
+    listed,
     nullable,
     one_of,
     our_id,
@@ -58,13 +59,14 @@ _NETWORK: Final = fields(
         "reason": nullable(TEXT),
     }
 )
+_INBOUND: Final = fields({"object": const("inbound"), "id": TEXT, "source": TEXT, "type": TEXT})
 
 _DATA: Final[Mapping[str, JSON]] = {
     "top_up": fields({"top_up": ref("top_up")}),
     **{kind: fields({kind: ref(kind)}) for kind in ASK_OBJECTS},
     "wallet": _WALLET_LEVEL,
     "network": fields({"network": _NETWORK, "changed_at": TIME}),
-    "inbound": ANY_OBJECT,
+    "inbound": fields({"inbound": _INBOUND, "errors": listed(FAULT, least=1)}),
     "endpoint": fields({"endpoint": fields({"object": const("endpoint"), "id": OWN_ID})}),
 }
 """What an event carries, by the object that it is about."""

@@ -193,7 +193,7 @@ _ENDPOINT: Final = fields(
         "metadata": METADATA,
     },
 )
-_FAULT: Final = fields({"field": TEXT, "code": TEXT, "message": TEXT})
+FAULT: Final = fields({"field": TEXT, "code": TEXT, "message": TEXT})
 _PROBLEM: Final = fields(
     {
         "type": TEXT,
@@ -202,7 +202,7 @@ _PROBLEM: Final = fields(
         "code": {**TEXT, "pattern": "^[a-z0-9_]+$"},
         "request_id": our_id("req"),
     },
-    {"detail": TEXT, "errors": listed(_FAULT, least=1)},
+    {"detail": TEXT, "errors": listed(FAULT, least=1)},
     about="A problem (RFC 9457), with every fault at once.",
 )
 
