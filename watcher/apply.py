@@ -13,7 +13,7 @@ from watcher.clock import Stamp
 from watcher.jobs.defer import defer
 from watcher.judge import Judged
 from watcher.model import Bill, HoldingStatus, NeedKind, NewEvent, TopUp, TopUpStatus
-from watcher.opening import make_destination, open_for_holding
+from watcher.opening import make_destination, measure_anew, open_for_holding
 from watcher.planning import Plan
 from watcher.policy import Why
 from watcher.render import note_lowered, render_asset_bill, render_block
@@ -170,7 +170,9 @@ async def _join(conn: AsyncConnection, judged: Judged, plan: Plan, stamp: Stamp)
         await link_funding(conn, found, NeedKind.FUNDING)
     await link_needs(conn, found.id, new)
     ends = [n.expires_at for n in judged.facts.needs if n.key in new]
-    values: dict[str, Any] = {"bill": note_lowered(found.bill)} if plan.lowered else {}
+    values = measure_anew(found, judged.facts.balance, judged.facts.at) if plan.anew else {}
+    if plan.lowered:
+        values["bill"] = note_lowered(values.get("bill", found.bill))
     values |= {"expires_at": max([found.expires_at, *ends]), "version": found.version + 1, "updated_at": stamp.now}
     await update_top_up(conn, found.id, values)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +13,7 @@ from watcher.asks.model import ASK_BLOCKED, ASK_KINDS, Link, Need
 from watcher.clock import Stamp
 from watcher.judge import Judged, Rules, judge
 from watcher.model import HoldingStatus, NewEvent, TopUp
+from watcher.opening import measure_anew
 from watcher.planning import plan_holding
 from watcher.store.asks import AskKey, find_links, find_needs
 from watcher.store.blocks import write_requirement
@@ -57,7 +59,10 @@ async def decide(
 
 
 async def _note_baselines(conn: AsyncConnection, active: Sequence[TopUp], balances: Mapping[Holding, Balance]) -> None:
-    """A new wallet is asked for before it was read; its first balances are what a rise is measured from."""
+    """A new wallet is asked for before it was read; its first balances are what a rise is measured from.
+
+    One that the balance tells of is measured anew where money that a person adds has joined it.
+    """
     for top_up in active:
         known = [
             replace(d, baseline=balances[d.holding].amount, since=balances[d.holding].at.number)
@@ -65,8 +70,12 @@ async def _note_baselines(conn: AsyncConnection, active: Sequence[TopUp], balanc
             else d
             for d in top_up.destinations
         ]
-        if tuple(known) != top_up.destinations:
-            await update_top_up(conn, top_up.id, {"destinations": write_destinations(known)})
+        if tuple(known) == top_up.destinations:
+            continue
+        values: dict[str, Any] = {"destinations": write_destinations(known)}
+        if top_up.needed is not None and known[0].baseline is not None:
+            values = measure_anew(top_up, known[0].baseline, balances[known[0].holding].at)
+        await update_top_up(conn, top_up.id, values)
 
 
 async def _let_go(conn: AsyncConnection, places: Sequence[Place], judged: Sequence[Judged]) -> None:

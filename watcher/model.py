@@ -145,6 +145,8 @@ class OpenTopUp:
     """Keys of the needs that it is for."""
     ended: bool = False
     """Some ask that it was for is over."""
+    by_balance: bool = False
+    """It lands once the balance is so high, wherever that came from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,82 @@
+"""Money that is paid and not there yet: it lands what it was paid for, once, and is not asked for a second time."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifier.model import SessionStatus
+from tests.integration.api.conftest import Api, Caller
+from tests.integration.api.test_asks_at_risk import LEVEL, checkout, serve_asks, the_world, transfer
+from tests.integration.api.test_transactions import DOLLAR, USDC_HOLDING, get, propose, step
+from watcher.closing import RECEIPT_PATIENCE
+from watcher.model import TopUp
+from watcher.store.database import Database
+
+SHARED = {"wallet": "w-1", "network": "local-evm", "asset": "USDC"}
+
+
+@pytest.fixture
+async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
+    async with serve_asks(database, tmp_path) as served:
+        yield served
+
+
+async def add(call: Caller, amount: str | None, **changes: Any) -> Any:
+    status, answer = await call("POST", "/v1/top-ups", {**SHARED, "amount": amount, **changes})
+    assert status in (200, 201), answer
+    return answer
+
+
+async def pay(api: Api, status: str = "open") -> TopUp:
+    """The newest top-up with this status is paid; Stripe does not name its transaction yet."""
+    world = the_world(api)
+    await world.work()
+    paid = [t for t in await world.top_ups() if t.status == status][-1]
+    session = next(s for s in world.onramp.sessions.values() if s.metadata["top_up"] == paid.id)
+    world.onramp.become(session.id, SessionStatus.FULFILLMENT_PROCESSING)
+    await world.follower.look_at_session(paid.id)
+    return await find(api, paid.id)
+
+
+async def find(api: Api, id_: str) -> TopUp:
+    return next(t for t in await api.world.top_ups() if t.id == id_)
+
+
+async def wait_for_receipt(api: Api, balance: int) -> None:
+    """The balance stays, for longer than Stripe is given to name a transaction."""
+    await step(api, {USDC_HOLDING: balance})
+    the_world(api).clock.advance(seconds=RECEIPT_PATIENCE.seconds + 1)
+    await step(api)
+
+
+async def test_a_purchase_that_joins_what_the_balance_tells_does_not_land_by_it(api: Api, call: Caller) -> None:
+    """30 for a transfer, then a whole price of 5 in the same link: 30 from elsewhere are not the purchase."""
+    await propose(api, call, transfer("30"))
+    await step(api, {USDC_HOLDING: 26 * DOLLAR})
+    await propose(api, call, checkout("4", "order-1"), "checkout")
+    (joined,) = await api.world.top_ups()
+    paid = await pay(api)
+    assert paid.id == joined.id
+    await wait_for_receipt(api, 30 * DOLLAR)
+    assert (await find(api, paid.id)).status == "settling"
+    assert (await get(call, "order-1", "checkout"))["status"] == "short"
+    await wait_for_receipt(api, 56 * DOLLAR)
+    assert (await find(api, paid.id)).status == "landed"
+    assert (await get(call, "order-1", "checkout"))["status"] == "covered"
+
+
+async def test_added_funds_that_join_what_the_balance_tells_do_not_land_by_it(api: Api, call: Caller) -> None:
+    """40 open for a level, 5 added: the same link, and what lands it is what it brings."""
+    await api.world.register(funding=[LEVEL])
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    (level,) = await api.world.top_ups()
+    added = await add(call, "5")
+    assert (added["id"], added["asked"]) == (level.id, "40")
+    await step(api, {USDC_HOLDING: 15 * DOLLAR})
+    paid = await pay(api)
+    await wait_for_receipt(api, 50 * DOLLAR)
+    assert (await find(api, paid.id)).status == "settling"
+    await wait_for_receipt(api, 55 * DOLLAR)
+    assert (await find(api, paid.id)).status == "landed"
