@@ -12,7 +12,7 @@ from watcher.asks.follow import refresh_asks
 from watcher.asks.model import ASK_BLOCKED, ASK_KINDS, Link, Need
 from watcher.clock import Stamp
 from watcher.judge import Judged, Rules, judge
-from watcher.model import HoldingStatus, NewEvent, TopUp
+from watcher.model import Destination, HoldingStatus, NewEvent, TopUp, TopUpStatus
 from watcher.opening import measure_anew
 from watcher.planning import plan_holding
 from watcher.store.asks import AskKey, find_links, find_needs
@@ -65,8 +65,8 @@ async def _note_baselines(conn: AsyncConnection, active: Sequence[TopUp], balanc
     """
     for top_up in active:
         known = [
-            replace(d, baseline=balances[d.holding].amount, since=balances[d.holding].at.number)
-            if d.baseline is None and d.holding in balances
+            replace(d, baseline=expected, since=balances[d.holding].at.number)
+            if d.baseline is None and (expected := _find_expected(top_up, d, active, balances)) is not None
             else d
             for d in top_up.destinations
         ]
@@ -76,6 +76,23 @@ async def _note_baselines(conn: AsyncConnection, active: Sequence[TopUp], balanc
         if top_up.needed is not None and known[0].baseline is not None:
             values = measure_anew(top_up, known[0].baseline, balances[known[0].holding].at)
         await update_top_up(conn, top_up.id, values)
+
+
+def _find_expected(
+    top_up: TopUp, destination: Destination, active: Sequence[TopUp], balances: Mapping[Holding, Balance]
+) -> int | None:
+    """The balance with what is paid and not there yet. None while it isn't read, or how much is on its way unknown."""
+    on_their_way = [
+        t.asked
+        for t in active
+        if t.id != top_up.id
+        and t.status is TopUpStatus.SETTLING
+        and (t.tenant, t.wallet) == (top_up.tenant, top_up.wallet)
+        and any(d.holding == destination.holding for d in t.destinations)
+    ]
+    if destination.holding not in balances or None in on_their_way:
+        return None
+    return balances[destination.holding].amount + sum(asked or 0 for asked in on_their_way)
 
 
 async def _let_go(conn: AsyncConnection, places: Sequence[Place], judged: Sequence[Judged]) -> None:

@@ -177,7 +177,7 @@ class Destination:
     decimals: int
     holding: Holding
     baseline: int | None
-    """Base units when the ask was decided; None until the holding was first read."""
+    """Base units when the ask was decided, with what was paid and on its way; None until the holding was read."""
     since: int | None
     """Height of the baseline. Balances from before it say nothing about the ask."""
 

@@ -79,6 +79,11 @@ def plan_holding(facts: Facts) -> Plan:
     return Plan(bill, standing.id, None, keys, plan.funding, bill.asked)
 
 
+def find_expected(facts: Facts) -> int:
+    """The balance once all that is paid has arrived, base units: what comes on top of it was asked for since."""
+    return facts.balance + sum(t.asked or 0 for t in facts.top_ups if t.status is TopUpStatus.SETTLING)
+
+
 def weigh(facts: Facts) -> Wanted:
     """What the needs alone come to."""
     settling = [t for t in facts.top_ups if t.status is TopUpStatus.SETTLING]

@@ -206,7 +206,7 @@ class Followed:
     recovered_at: Mapping[Holding, int]
     """Where each holding counts as recovered, base units."""
     baselines: Mapping[Holding, int]
-    """Each destination's balance when the ask was decided; a holding not read since is absent."""
+    """Each destination's balance when the ask was decided, with what was in flight; one not read since is absent."""
     risen: bool
     to_receive: int | None = None
     """received_at_least, base units; None where any rise will do, or the balance tells."""

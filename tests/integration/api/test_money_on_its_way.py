@@ -9,7 +9,7 @@ import pytest
 from notifier.model import SessionStatus
 from tests.integration.api.conftest import Api, Caller
 from tests.integration.api.test_asks_at_risk import LEVEL, checkout, serve_asks, the_world, transfer
-from tests.integration.api.test_transactions import DOLLAR, USDC_HOLDING, get, propose, step
+from tests.integration.api.test_transactions import DOLLAR, USDC_HOLDING, asked, get, propose, step
 from watcher.closing import RECEIPT_PATIENCE
 from watcher.model import TopUp
 from watcher.store.database import Database
@@ -80,3 +80,29 @@ async def test_added_funds_that_join_what_the_balance_tells_do_not_land_by_it(ap
     assert (await find(api, paid.id)).status == "settling"
     await wait_for_receipt(api, 55 * DOLLAR)
     assert (await find(api, paid.id)).status == "landed"
+
+
+async def test_a_purchase_does_not_land_by_what_was_paid_before_it(api: Api, call: Caller) -> None:
+    """10 are on their way when a whole price of 10 is asked for and paid: the first 10 are not its own."""
+    await propose(api, call, checkout("10", "order-1"), "checkout")
+    first = await pay(api)
+    await propose(api, call, checkout("10", "order-2"), "checkout")
+    second = await pay(api)
+    await wait_for_receipt(api, 10 * DOLLAR)
+    assert [(await find(api, t.id)).status for t in (first, second)] == ["landed", "settling"]
+    assert (await get(call, "order-2", "checkout"))["status"] == "short"
+    await wait_for_receipt(api, 20 * DOLLAR)
+    assert (await find(api, second.id)).status == "landed"
+
+
+async def test_a_choice_of_the_person_s_is_not_answered_by_what_was_paid_before_it(api: Api, call: Caller) -> None:
+    """10 are on their way when as much as the person chooses is asked for: its link stays when they come."""
+    await propose(api, call, transfer("10"))
+    await pay(api)
+    swap = {"id": "swap-1", "wallet": "w-1", "network": "local-evm", "want": "0x" + "ab" * 20}
+    await propose(api, call, {**swap, "pay_in": [{"asset": "USDC"}]}, "swap")
+    await the_world(api).work()
+    await wait_for_receipt(api, 10 * DOLLAR)
+    await the_world(api).work()
+    assert await asked(api) == {"USDC": None}
+    assert (await get(call, "swap-1", "swap"))["status"] == "short"
