@@ -120,7 +120,9 @@ async def _open(
     top_up = open_for_holding(
         bill,
         judged.place,
-        make_destination(network, bill.asset, judged.place.holding, baseline=bill.balance + bill.in_flight, since=bill.at.number),
+        make_destination(
+            network, bill.asset, judged.place.holding, baseline=find_expected(judged.facts), since=bill.at.number
+        ),
         tenant=tenant,
         network=network,
         reason=_reason(judged, needs, plan),

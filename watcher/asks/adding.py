@@ -16,7 +16,6 @@ from watcher.model import BillLine, NeedKind, NewEvent, TopUp, TopUpStatus
 from watcher.opening import make_destination, open_for_press
 from watcher.policy import fit_amount
 from watcher.store.asks import find_links, find_needs_by_key, link_needs, save_need
-from watcher.store.blocks import find_balance
 from watcher.store.places import read_places
 from watcher.store.top_ups import find_active, insert_top_up, update_top_up, write_destinations
 from watcher.store.wallets import tell_nudge, tell_watching
@@ -62,17 +61,10 @@ async def add_funds(
         if units is not None and standing.needed is not None:
             standing = await _measure_anew(conn, standing)
         return standing, ()
-    balance = await find_balance(conn, at)
     (place,) = await read_places(conn, [at], (tenant.id, wallet))
     top_up = open_for_press(
         place,
-        make_destination(
-            network,
-            asset,
-            at,
-            baseline=None if balance is None else balance.amount,
-            since=None if balance is None else balance.at.number,
-        ),
+        make_destination(network, asset, at),  # the next step notes from which balance: one in the store may be old
         wanted,
         tenant=tenant,
         notify=notify,

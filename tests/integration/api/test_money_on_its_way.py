@@ -106,3 +106,31 @@ async def test_a_choice_of_the_person_s_is_not_answered_by_what_was_paid_before_
     await the_world(api).work()
     assert await asked(api) == {"USDC": None}
     assert (await get(call, "swap-1", "swap"))["status"] == "short"
+
+
+async def test_added_funds_do_not_land_by_what_was_paid_before_them(api: Api, call: Caller) -> None:
+    """The same for what a person presses for, before any step has read the balance."""
+    await propose(api, call, transfer("10"))
+    await pay(api)
+    await add(call, "10")
+    await step(api)
+    added = await pay(api)
+    await wait_for_receipt(api, 10 * DOLLAR)
+    assert (await find(api, added.id)).status == "settling"
+    await wait_for_receipt(api, 20 * DOLLAR)
+    assert (await find(api, added.id)).status == "landed"
+
+
+async def test_added_funds_are_measured_from_a_balance_that_is_read_for_them(api: Api, call: Caller) -> None:
+    """100 were there when somebody last looked, and 20 are by now: 10 added land at 30."""
+    await propose(api, call, transfer("100"))
+    await step(api, {USDC_HOLDING: 100 * DOLLAR})
+    await step(api)
+    assert (await call("POST", "/v1/transactions/tx-1/complete", {}))[0] == 200
+    await step(api, {USDC_HOLDING: 20 * DOLLAR})
+    await add(call, "10")
+    await step(api)
+    added = await pay(api)
+    assert added.destinations[0].baseline == 20 * DOLLAR
+    await wait_for_receipt(api, 30 * DOLLAR)
+    assert (await find(api, added.id)).status == "landed"
