@@ -134,3 +134,27 @@ async def test_added_funds_are_measured_from_a_balance_that_is_read_for_them(api
     assert added.destinations[0].baseline == 20 * DOLLAR
     await wait_for_receipt(api, 30 * DOLLAR)
     assert (await find(api, added.id)).status == "landed"
+
+
+async def test_a_level_that_was_refused_is_not_asked_for_in_an_ask_s_link(api: Api, call: Caller) -> None:
+    """The person withdrew 40 for a level: a transfer's 5 are all that is asked for until the cooldown is over."""
+    await api.world.register(funding=[LEVEL])
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    (level,) = await api.world.top_ups()
+    assert (await call("POST", f"/v1/top-ups/{level.id}/cancel"))[0] == 200
+    await propose(api, call, transfer("15"))
+    await step(api)
+    assert await asked(api) == {"USDC": str(5 * DOLLAR)}
+
+
+async def test_a_level_that_is_being_filled_is_not_asked_for_in_an_ask_s_link(api: Api, call: Caller) -> None:
+    """40 are on their way to a level at 10; a transfer of 60 needs 10 more, and no level is behind that."""
+    await api.world.register(funding=[LEVEL])
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    await pay(api)
+    await propose(api, call, transfer("60"))
+    await step(api)
+    await step(api, {USDC_HOLDING: 8 * DOLLAR})
+    assert await asked(api) == {"USDC": str(12 * DOLLAR)}
+    (ask,) = [t for t in await api.world.top_ups() if t.status == "open"]
+    assert ask.reason["code"] == "transaction"
