@@ -13,8 +13,8 @@ from watcher.clock import Stamp
 from watcher.jobs.defer import defer
 from watcher.judge import Judged
 from watcher.model import Bill, HoldingStatus, NeedKind, NewEvent, TopUp, TopUpStatus
-from watcher.opening import make_destination, open_for_holding
-from watcher.planning import Plan
+from watcher.opening import make_destination, measure_anew, open_for_holding
+from watcher.planning import Plan, find_expected
 from watcher.policy import Why
 from watcher.render import note_lowered, render_asset_bill, render_block
 from watcher.store.asks import find_ask, link_needs, update_need, write_lines
@@ -120,7 +120,9 @@ async def _open(
     top_up = open_for_holding(
         bill,
         judged.place,
-        make_destination(network, bill.asset, judged.place.holding, baseline=bill.balance, since=bill.at.number),
+        make_destination(
+            network, bill.asset, judged.place.holding, baseline=find_expected(judged.facts), since=bill.at.number
+        ),
         tenant=tenant,
         network=network,
         reason=_reason(judged, needs, plan),
@@ -170,7 +172,9 @@ async def _join(conn: AsyncConnection, judged: Judged, plan: Plan, stamp: Stamp)
         await link_funding(conn, found, NeedKind.FUNDING)
     await link_needs(conn, found.id, new)
     ends = [n.expires_at for n in judged.facts.needs if n.key in new]
-    values: dict[str, Any] = {"bill": note_lowered(found.bill)} if plan.lowered else {}
+    values = measure_anew(found, find_expected(judged.facts), judged.facts.at) if plan.anew else {}
+    if plan.lowered:
+        values["bill"] = note_lowered(values.get("bill", found.bill))
     values |= {"expires_at": max([found.expires_at, *ends]), "version": found.version + 1, "updated_at": stamp.now}
     await update_top_up(conn, found.id, values)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,7 +12,8 @@ from watcher.asks.follow import refresh_asks
 from watcher.asks.model import ASK_BLOCKED, ASK_KINDS, Link, Need
 from watcher.clock import Stamp
 from watcher.judge import Judged, Rules, judge
-from watcher.model import HoldingStatus, NewEvent, TopUp
+from watcher.model import Destination, HoldingStatus, NewEvent, TopUp, TopUpStatus
+from watcher.opening import measure_anew
 from watcher.planning import plan_holding
 from watcher.store.asks import AskKey, find_links, find_needs
 from watcher.store.blocks import write_requirement
@@ -57,16 +59,40 @@ async def decide(
 
 
 async def _note_baselines(conn: AsyncConnection, active: Sequence[TopUp], balances: Mapping[Holding, Balance]) -> None:
-    """A new wallet is asked for before it was read; its first balances are what a rise is measured from."""
+    """A new wallet is asked for before it was read; its first balances are what a rise is measured from.
+
+    One that the balance tells of is measured anew where money that a person adds has joined it.
+    """
     for top_up in active:
         known = [
-            replace(d, baseline=balances[d.holding].amount, since=balances[d.holding].at.number)
-            if d.baseline is None and d.holding in balances
+            replace(d, baseline=expected, since=balances[d.holding].at.number)
+            if d.baseline is None and (expected := _find_expected(top_up, d, active, balances)) is not None
             else d
             for d in top_up.destinations
         ]
-        if tuple(known) != top_up.destinations:
-            await update_top_up(conn, top_up.id, {"destinations": write_destinations(known)})
+        if tuple(known) == top_up.destinations:
+            continue
+        values: dict[str, Any] = {"destinations": write_destinations(known)}
+        if top_up.needed is not None and known[0].baseline is not None:
+            values = measure_anew(top_up, known[0].baseline, balances[known[0].holding].at)
+        await update_top_up(conn, top_up.id, values)
+
+
+def _find_expected(
+    top_up: TopUp, destination: Destination, active: Sequence[TopUp], balances: Mapping[Holding, Balance]
+) -> int | None:
+    """The balance with what is paid and not there yet. None while it isn't read, or how much is on its way unknown."""
+    on_their_way = [
+        t.asked
+        for t in active
+        if t.id != top_up.id
+        and t.status is TopUpStatus.SETTLING
+        and (t.tenant, t.wallet) == (top_up.tenant, top_up.wallet)
+        and any(d.holding == destination.holding for d in t.destinations)
+    ]
+    if destination.holding not in balances or None in on_their_way:
+        return None
+    return balances[destination.holding].amount + sum(asked or 0 for asked in on_their_way)
 
 
 async def _let_go(conn: AsyncConnection, places: Sequence[Place], judged: Sequence[Judged]) -> None:

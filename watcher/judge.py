@@ -139,6 +139,7 @@ def _reaching(place: Place, active: Sequence[TopUp], links: Sequence[Link]) -> l
             for_funding=any(x.top_up == t.id and x.need.kind not in COUNTED and x.state.living for x in links),
             awaited=frozenset(x.need for x in links if x.top_up == t.id),
             ended=any(x.top_up == t.id and not x.state.living for x in links),
+            by_balance=t.needed is not None,
         )
         for t in active
         if (t.tenant, t.wallet) == (place.tenant, place.wallet)

@@ -145,6 +145,8 @@ class OpenTopUp:
     """Keys of the needs that it is for."""
     ended: bool = False
     """Some ask that it was for is over."""
+    by_balance: bool = False
+    """It lands once the balance is so high, wherever that came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class Destination:
     decimals: int
     holding: Holding
     baseline: int | None
-    """Base units when the ask was decided; None until the holding was first read."""
+    """Base units when the ask was decided, with what was paid and on its way; None until the holding was read."""
     since: int | None
     """Height of the baseline. Balances from before it say nothing about the ask."""
 

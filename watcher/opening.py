@@ -1,6 +1,7 @@
 """A decision to ask, made into a top-up. Pure but for the ids and the clock that it is handed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,9 @@ from chains.model import BlockRef, Holding
 from config.model import CreatedFunding, Network, NetworkAsset, Policy, Tenant
 from watcher.clock import Stamp
 from watcher.model import Bill, Destination, TopUp, TopUpStatus
-from watcher.render import render_bill, render_block, render_time
+from watcher.render import note_needed, render_bill, render_block, render_time
 from watcher.store.places import Place
+from watcher.store.top_ups import write_destinations
 from watcher.wallet_plan import WalletSpec
 
 WALLET_SCOPE = "wallet"
@@ -59,6 +61,18 @@ def open_for_holding(
         decided=bill.at,
         session_due_height=bill.at.number + network.open_confirmations - 1,
     )
+
+
+def measure_anew(top_up: TopUp, there: int, at: BlockRef) -> dict[str, Any]:
+    """What changes of an ask that the balance tells of: from now on it must bring all that it asks for."""
+    needed = there + (top_up.asked or 0)
+    (destination,) = top_up.destinations
+    return {
+        "needed": needed,
+        "destinations": write_destinations([replace(destination, baseline=there, since=at.number)]),
+        "bill": note_needed(top_up.bill, needed),
+        "risen_at": None,
+    }
 
 
 def open_for_press(

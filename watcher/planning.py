@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chains.model import BlockRef
 from config.model import NetworkAsset
 from watcher.asks.cover import Wanted, find_wanted
-from watcher.asks.model import Need, NeedKey
+from watcher.asks.model import Mode, Need, NeedKey
 from watcher.model import Bill, OpenTopUp, TopUpStatus
 from watcher.policy import LOWERED, Change, Why, fit_amount
 
@@ -47,6 +47,8 @@ class Plan:
     """What the opened or joined one is for, base units; None where the person chooses, or nothing is asked."""
     lowered: bool = False
     """What is wanted is more than can be asked for at once."""
+    anew: bool = False
+    """The joined one is measured from this balance on: a purchase that joins it must arrive on top of it."""
 
 
 def plan_holding(facts: Facts) -> Plan:
@@ -65,8 +67,21 @@ def plan_holding(facts: Facts) -> Plan:
         return plan
     if _covers(standing, facts, wanted, funding) and not _too_large(standing, bill, facts):
         lowered = bill.adjusted == LOWERED
-        return Plan(joins=standing.id, needs=keys, funding=plan.funding, asked=standing.asked, lowered=lowered)
+        purchases = {n.key for n in facts.needs if n.key in keys and n.mode is Mode.RECEIVED}
+        return Plan(
+            joins=standing.id,
+            needs=keys,
+            funding=plan.funding,
+            asked=standing.asked,
+            lowered=lowered,
+            anew=standing.by_balance and not purchases <= standing.awaited,
+        )
     return Plan(bill, standing.id, None, keys, plan.funding, bill.asked)
+
+
+def find_expected(facts: Facts) -> int:
+    """The balance once all that is paid has arrived, base units: what comes on top of it was asked for since."""
+    return facts.balance + sum(t.asked or 0 for t in facts.top_ups if t.status is TopUpStatus.SETTLING)
 
 
 def weigh(facts: Facts) -> Wanted:

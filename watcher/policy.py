@@ -12,7 +12,7 @@ from enum import StrEnum
 from chains.amounts import round_up
 from chains.model import Holding
 from config.model import Level, NetworkAsset
-from watcher.model import Bill, BillLine, HoldingStatus, Position, Requirement, TopUpStatus
+from watcher.model import Bill, BillLine, HoldingStatus, OpenTopUp, Position, Requirement, TopUpStatus
 
 EU = frozenset(
     "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE".split()  # noqa: SIM905  a table
@@ -162,6 +162,8 @@ def plan_change(position: Position, terms: Terms, *, now: datetime) -> Change:
         return replace(change, why=silence)
     if bill.balance + bill.in_flight >= requirement.trigger:
         return replace(change, why=Why.COVERED_IN_FLIGHT)
+    if any(t.status is TopUpStatus.OPEN for t in position.top_ups):  # for others only: it may be for the levels, too
+        return replace(change, why=Why.ASKED_ALREADY, wanted=bill)
     return replace(change, why=Why.OPENED, open=bill, wanted=bill)
 
 
@@ -175,10 +177,15 @@ def _reason_to_stay_silent(position: Position, terms: Terms, *, now: datetime) -
         (refusal is not None, refusal),
         (position.waiting, Why.WAITING_FOR_DROP),
         (position.paused_until is not None and now < position.paused_until, Why.PAUSED),
-        (any(t.status is TopUpStatus.OPEN or t.asked is None for t in position.top_ups), Why.ASKED_ALREADY),
+        (any(_asks_already(t) for t in position.top_ups), Why.ASKED_ALREADY),
         (cooling, Why.COOLDOWN),
     )
     return next((why for applies, why in rules if applies), None)
+
+
+def _asks_already(top_up: OpenTopUp) -> bool:
+    """Whether it is open for the levels, or brings nobody knows how much."""
+    return top_up.for_funding if top_up.status is TopUpStatus.OPEN else top_up.asked is None
 
 
 def _in_flight(position: Position) -> int:
@@ -206,7 +213,7 @@ class Followed:
     recovered_at: Mapping[Holding, int]
     """Where each holding counts as recovered, base units."""
     baselines: Mapping[Holding, int]
-    """Each destination's balance when the ask was decided; a holding not read since is absent."""
+    """Each destination's balance when the ask was decided, with what was in flight; one not read since is absent."""
     risen: bool
     to_receive: int | None = None
     """received_at_least, base units; None where any rise will do, or the balance tells."""

@@ -72,6 +72,15 @@ def note_lowered(bill: Mapping[str, Any] | None) -> JSON | None:
     return {**bill, "assets": [{**entry, "adjusted": {"code": LOWERED}} for entry in bill["assets"]]}
 
 
+def note_needed(bill: Mapping[str, Any] | None, needed: int) -> JSON | None:
+    """The bill of one asset's top-up that lands at another balance than when it was opened."""
+    if bill is None:
+        return None
+    (entry,) = bill["assets"]
+    lands = {"balance_at_least": format_amount(needed, entry["decimals"])}
+    return {**bill, "assets": [{**entry, "landed_when": lands}]}
+
+
 def is_lowered(bill: Mapping[str, Any] | None) -> bool:
     """Whether a top-up is for less than was wanted."""
     entries = [] if bill is None else bill["assets"]

@@ -1,6 +1,7 @@
 """Money added because the person pressed for it: opened at once, whatever the chain says just now."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,9 +16,8 @@ from watcher.model import BillLine, NeedKind, NewEvent, TopUp, TopUpStatus
 from watcher.opening import make_destination, open_for_press
 from watcher.policy import fit_amount
 from watcher.store.asks import find_links, find_needs_by_key, link_needs, save_need
-from watcher.store.blocks import find_balance
 from watcher.store.places import read_places
-from watcher.store.top_ups import find_active, insert_top_up
+from watcher.store.top_ups import find_active, insert_top_up, update_top_up, write_destinations
 from watcher.store.wallets import tell_nudge, tell_watching
 from watcher.top_ups import make_event, move_top_up
 
@@ -58,18 +58,13 @@ async def add_funds(
     wanted = None if units is None else fit_amount(units + others, asset)[0]
     if standing is not None and (wanted is None or (standing.asked is not None and wanted <= standing.asked)):
         await link_needs(conn, standing.id, [need.key])
+        if units is not None and standing.needed is not None:
+            standing = await _measure_anew(conn, standing)
         return standing, ()
-    balance = await find_balance(conn, at)
     (place,) = await read_places(conn, [at], (tenant.id, wallet))
     top_up = open_for_press(
         place,
-        make_destination(
-            network,
-            asset,
-            at,
-            baseline=None if balance is None else balance.amount,
-            since=None if balance is None else balance.at.number,
-        ),
+        make_destination(network, asset, at),  # the next step notes from which balance: one in the store may be old
         wanted,
         tenant=tenant,
         notify=notify,
@@ -91,6 +86,12 @@ async def add_funds(
 
 def _reaches(top_up: TopUp, at: Holding) -> bool:
     return len(top_up.destinations) == 1 and top_up.destinations[0].holding == at and top_up.scope != "wallet"
+
+
+async def _measure_anew(conn: AsyncConnection, standing: TopUp) -> TopUp:
+    """What the balance was to tell must bring it all from now on: the next step notes from which balance."""
+    unread = [replace(d, baseline=None, since=None) for d in standing.destinations]
+    return await update_top_up(conn, standing.id, {"destinations": write_destinations(unread)})
 
 
 def _find_others(standing: TopUp | None, links: Sequence[Link], before: Sequence[Need]) -> int:

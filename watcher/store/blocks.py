@@ -87,15 +87,6 @@ async def save_balances(conn: AsyncConnection, balances: Sequence[Balance], *, n
         await conn.execute(new.on_conflict_do_update(index_elements=["network", "asset", "address"], set_=newer), rows)
 
 
-async def find_balance(conn: AsyncConnection, at: Holding) -> Balance | None:
-    """The balance as it was last read; None if it never was."""
-    query = select(holding).filter_by(network=at.network, asset=at.asset, address=at.address)
-    row = (await conn.execute(query)).mappings().one_or_none()
-    if row is None or row["balance"] is None:
-        return None
-    return Balance(at, row["balance"], BlockRef(row["height"], row["hash"], row["block_time"]))
-
-
 async def list_watched(conn: AsyncConnection, network: NetworkId) -> list[Holding]:
     """Every holding of a network that some wallet wants watched, or that something is needed in."""
     required = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network)

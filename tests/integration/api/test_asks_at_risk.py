@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ SOLANA_ADDRESS = "bufoH37MTiMTNAfBS4VEZ94dCEwMsmeSijD2vZRShuV"
 LEVEL = {"when": "low", "network": "local-evm", "asset": "USDC", "trigger": "20", "target": "50"}
 
 
-@pytest.fixture
-async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
+@asynccontextmanager
+async def serve_asks(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
     """One wallet without levels, with coins for gas and no token."""
     network = make_network()
     token = replace(make_token(), maximum=500 * DOLLAR)
@@ -43,6 +44,12 @@ async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
     async with serve(world) as served:
         await world.register()
         await step(served, {ETH_HOLDING: ETH})
+        yield served
+
+
+@pytest.fixture
+async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
+    async with serve_asks(database, tmp_path) as served:
         yield served
 
 

@@ -37,6 +37,7 @@ from watcher.policy import (
 
 UNITS = st.integers(0, 2**256 - 1)
 HOLDING = Holding(NETWORK, USDC, ADDRESS)
+FOR_AN_ASK = OpenTopUp("tu_2", TopUpStatus.OPEN, 1, for_funding=False)
 
 
 @st.composite
@@ -115,6 +116,14 @@ def test_nothing_is_asked_for_what_is_covered_by_money_under_way(position: Posit
         ({"paused_until": NOW}, {}, Why.OPENED),
         ({"top_ups": (OpenTopUp("tu_1", TopUpStatus.OPEN, 1),)}, {}, Why.ASKED_ALREADY),
         ({"top_ups": (OpenTopUp("tu_1", TopUpStatus.SETTLING, None),)}, {}, Why.ASKED_ALREADY),
+        ({"top_ups": (FOR_AN_ASK,)}, {}, Why.ASKED_ALREADY),
+        ({"top_ups": (replace(FOR_AN_ASK, asked=None),)}, {}, Why.ASKED_ALREADY),
+        ({"top_ups": (FOR_AN_ASK,), "ended_at": NOW}, {}, Why.COOLDOWN),
+        (
+            {"top_ups": (FOR_AN_ASK, OpenTopUp("tu_1", TopUpStatus.SETTLING, 16_900_000))},
+            {},
+            Why.COVERED_IN_FLIGHT,
+        ),
         ({"top_ups": (OpenTopUp("tu_1", TopUpStatus.SETTLING, 16_900_000),)}, {}, Why.COVERED_IN_FLIGHT),
         ({"top_ups": (OpenTopUp("tu_1", TopUpStatus.SETTLING, 16_899_999),)}, {}, Why.OPENED),
         ({"ended_at": NOW - timedelta(hours=23)}, {}, Why.COOLDOWN),
