@@ -57,6 +57,10 @@ def test_what_is_missing_is_not_more_than_what_is_needed(
     own = sum(n.amount for n in needs if n.asking and n.mode is Mode.BALANCE)
     assert wanted.least <= own + sum(n.amount for n in purchases)
     assert wanted.received is bool(purchases)
+    if not any(n.mode is Mode.RECEIVED and n.key in awaited for n in needs):
+        kept = sum(n.reserved for n in needs if n.closed_at is not None or n.mode is not Mode.BALANCE)
+        bought, room = sum(n.amount for n in purchases), kept + own + buffer - balance - in_flight
+        assert wanted.missing <= max(wanted.least, bought + max(0, room))
     if all(n.key in awaited for n in needs if n.asking and n.mode is not Mode.BALANCE) and not own:
         assert not wanted.anything
 
