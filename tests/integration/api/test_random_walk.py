@@ -75,10 +75,12 @@ NEVER: dict[str, str] = {
         where a.status in ('unknown', 'covered', 'short', 'not_funds')
         and n.state not in ('unknown', 'covered', 'short', 'not_funds')
     """,
-    "an ask that is covered while a need of it is short, or the reverse": """
+    "an ask that is covered while a need of it is short, or the reverse, but for a swap that money is coming for": """
         select a.kind, a.id, a.status, array_agg(n.state) from ask a join need n using (tenant, kind, id)
-        where a.status in ('covered', 'short') group by a.tenant, a.kind, a.id
-        having (a.status = 'short') <> bool_or(n.state = 'short')
+        where a.status in ('covered', 'short') and not (a.kind = 'swap' and exists (
+            select 1 from top_up_need x join top_up t on t.id = x.top_up
+            where (x.tenant, x.kind, x.id) = (a.tenant, a.kind, a.id) and t.status in ('open', 'settling')))
+        group by a.tenant, a.kind, a.id having (a.status = 'short') <> bool_or(n.state = 'short')
     """,
     "an ask of a wallet that is gone": """
         select a.kind, a.id from ask a join wallet w on w.tenant = a.tenant and w.id = a.wallet
