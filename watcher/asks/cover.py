@@ -78,12 +78,12 @@ def find_wanted(
     received = [n for n in asking if n.mode is Mode.RECEIVED and n.key not in awaited]
     rising = [n for n in asking if n.mode is Mode.RISE and n.key not in awaited]
     bound = sum(n.amount for n in asking if n.mode is Mode.RECEIVED and n.key in awaited)
-    free = balance + max(0, in_flight - bound)
     kept = sum(n.reserved for n in needs if n.closed_at is not None or n.mode is not Mode.BALANCE)
+    free = max(0, balance - kept) + max(0, in_flight - bound)  # what was met and spent is not asked for again
     own = sum(n.amount for n in by_balance)
-    least = min(own, max(0, kept + own - free)) + sum(n.amount for n in received)
+    least = max(0, own - free) + sum(n.amount for n in received)
     room = buffer if least and any(n.has_gas for n in asking) else 0
-    spare = max(0, free - kept - own)
+    spare = max(0, free - own)
     lines = [line for n in (*by_balance, *received) for line in n.lines]
     if kept and least:
         lines.append(BillLine("other_asks", kept))
