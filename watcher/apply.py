@@ -38,6 +38,8 @@ async def apply(
         events += told
     elif plan.joins is not None:
         await _join(conn, judged, plan, stamp)
+    elif plan.withdraws is not None and (needless := await find_top_up(conn, plan.withdraws)) is not None:
+        events.append((await move_top_up(conn, needless, TopUpStatus.RETRACTED, stamp))[1])
     await _write_needs(conn, network, judged, plan, stamp)
     change, position = judged.facts.change, judged.position
     moved = change is not None and position is not None and position.status is not change.status

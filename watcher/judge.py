@@ -10,7 +10,7 @@ from config.model import Network, Policy, Tenant
 from watcher.asks.cover import allocate, price_gas
 from watcher.asks.model import GIVEN_UP, Link, Need, State
 from watcher.levels import find_requirement
-from watcher.model import HoldingStatus, OpenTopUp, Position, TopUp
+from watcher.model import HoldingStatus, OpenTopUp, Position, TopUp, TopUpStatus
 from watcher.planning import Facts
 from watcher.policy import Terms, Why, find_refusal, plan_change, resolve_level
 from watcher.store.asks import COUNTED
@@ -67,7 +67,7 @@ def judge(
         cooldown=timedelta(seconds=policy.cooldown_seconds),
     )
     cost = None if fee is None else fee.cost(rules.network.typical_gas)
-    top_ups = tuple(_reaching(place, active, links))
+    top_ups = tuple(_reaching(place, balance, active, links))
     position = _find_position(place, balance, policy, top_ups, cost)
     if position is None and not place.needs:
         return None
@@ -128,7 +128,7 @@ def _find_refusal(need: Need, state: State, refusal: Why | None) -> str | None:
     return refusal.value if refusal is not None and state is State.SHORT else None
 
 
-def _reaching(place: Place, active: Sequence[TopUp], links: Sequence[Link]) -> list[OpenTopUp]:
+def _reaching(place: Place, balance: Balance, active: Sequence[TopUp], links: Sequence[Link]) -> list[OpenTopUp]:
     return [
         OpenTopUp(
             id=t.id,
@@ -139,9 +139,17 @@ def _reaching(place: Place, active: Sequence[TopUp], links: Sequence[Link]) -> l
             for_funding=any(x.top_up == t.id and x.need.kind not in COUNTED and x.state.living for x in links),
             awaited=frozenset(x.need for x in links if x.top_up == t.id),
             ended=any(x.top_up == t.id and not x.state.living for x in links),
+            arrived=_may_have_arrived(t, balance),
             by_balance=t.needed is not None,
         )
         for t in active
         if (t.tenant, t.wallet) == (place.tenant, place.wallet)
         and any(d.holding == place.holding for d in t.destinations)
     ]
+
+
+def _may_have_arrived(top_up: TopUp, balance: Balance) -> bool:
+    if top_up.status is not TopUpStatus.SETTLING:
+        return False
+    baseline = next((d.baseline for d in top_up.destinations if d.holding == balance.holding), None)
+    return baseline is None or balance.amount > baseline

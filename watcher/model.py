@@ -145,6 +145,8 @@ class OpenTopUp:
     """Keys of the needs that it is for."""
     ended: bool = False
     """Some ask that it was for is over."""
+    arrived: bool = False
+    """It is paid, and the balance shows more than was there before: it may be counted twice until it has landed."""
     by_balance: bool = False
     """It lands once the balance is so high, wherever that came from."""
 

@@ -1,7 +1,7 @@
 """One open ask a holding, whatever wants it: what its levels and its needs come to together. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chains.model import BlockRef
 from config.model import NetworkAsset
@@ -45,6 +45,8 @@ class Plan:
     """Whether it is for the wallet's own levels, too."""
     asked: int | None = None
     """What the opened or joined one is for, base units; None where the person chooses, or nothing is asked."""
+    withdraws: str | None = None
+    """The open top-up that nothing is wanted from: a link that it took the place of was paid all the same."""
     lowered: bool = False
     """What is wanted is more than can be asked for at once."""
     anew: bool = False
@@ -56,16 +58,18 @@ def plan_holding(facts: Facts) -> Plan:
     wanted = weigh(facts)
     funding = facts.change.wanted if facts.change is not None else None
     standing = next((t for t in facts.top_ups if t.status is TopUpStatus.OPEN and not t.whole_wallet), None)
-    if not wanted.anything:
-        return _plan_funding(facts, standing)
     if any(t.status is TopUpStatus.SETTLING and t.asked is None for t in facts.top_ups):
         return Plan()  # how much is on its way is not known
+    if standing is not None and (less := _shrink(facts, standing, funding)) is not None:
+        return less
+    if not wanted.anything:
+        return _plan_funding(facts, standing)
     bill = make_bill(facts, wanted, funding)
-    keys = frozenset(n.key for n in facts.needs if n.asking)
+    keys = _find_keys(facts)
     plan = Plan(open=bill, needs=keys, funding=funding is not None, asked=bill.asked)
     if standing is None:
         return plan
-    if _covers(standing, facts, wanted, funding) and not _too_large(standing, bill, facts):
+    if _covers(standing, facts, wanted, funding):
         lowered = bill.adjusted == LOWERED
         purchases = {n.key for n in facts.needs if n.key in keys and n.mode is Mode.RECEIVED}
         return Plan(
@@ -143,12 +147,27 @@ def _covers(standing: OpenTopUp, facts: Facts, wanted: Wanted | None, funding: B
     return standing.asked is not None and standing.asked >= fit_amount(least, facts.asset)[0]
 
 
-def _too_large(standing: OpenTopUp, bill: Bill, facts: Facts) -> bool:
-    """Whether it asks for more than is wanted by now: an ask that it was for is over, or money came late."""
-    shrunk = standing.ended or any(t.late for t in facts.top_ups if t.status is TopUpStatus.SETTLING)
-    if not shrunk or bill.asked is None:
-        return False
-    return standing.asked is None or bill.asked < standing.asked
+def _shrink(facts: Facts, standing: OpenTopUp, funding: Bill | None) -> Plan | None:
+    """An open top-up that asks for more than is wanted by now: an ask that it was for is over, or money came late.
+
+    What is paid and may be in the balance already is not counted on: counted twice, it would be asked for again.
+    """
+    settling = [t for t in facts.top_ups if t.status is TopUpStatus.SETTLING]
+    late, arrived = any(t.late for t in settling), any(t.arrived for t in settling)
+    if not (standing.ended or late) or (funding is not None and arrived):
+        return None
+    certain = replace(facts, top_ups=tuple(t for t in facts.top_ups if not t.arrived))
+    wanted = weigh(certain)
+    if not wanted.anything and (funding is None or funding.missing == 0):
+        return Plan(withdraws=standing.id) if late else None
+    bill = make_bill(certain, wanted, funding)
+    if bill.asked is None or (standing.asked is not None and bill.asked >= standing.asked):
+        return None
+    return Plan(bill, standing.id, None, _find_keys(facts), funding is not None, bill.asked)
+
+
+def _find_keys(facts: Facts) -> frozenset[NeedKey]:
+    return frozenset(n.key for n in facts.needs if n.asking)
 
 
 def find_asked(needs: Sequence[Need], plan: Plan) -> dict[NeedKey, int | None]:

@@ -158,3 +158,62 @@ async def test_a_level_that_is_being_filled_is_not_asked_for_in_an_ask_s_link(ap
     assert await asked(api) == {"USDC": str(12 * DOLLAR)}
     (ask,) = [t for t in await api.world.top_ups() if t.status == "open"]
     assert ask.reason["code"] == "transaction"
+
+
+async def test_a_replaced_link_that_is_paid_late_withdraws_the_one_in_its_place(api: Api, call: Caller) -> None:
+    """20 open, replaced by 25 for a balance that fell; the 20 are paid when it is back: nothing more is asked for."""
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    await propose(api, call, transfer("30"))
+    await the_world(api).work()
+    await step(api, {USDC_HOLDING: 5 * DOLLAR})
+    assert await asked(api) == {"USDC": str(25 * DOLLAR)}
+    assert (await pay(api, "superseded")).late
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    assert await asked(api) == {}
+    assert (await api.world.events())[-1] == "top_up.retracted"
+    await wait_for_receipt(api, 30 * DOLLAR)
+    assert (await get(call))["status"] == "covered"
+    assert await asked(api) == {}
+
+
+async def test_late_money_that_may_be_there_already_is_counted_once(api: Api, call: Caller) -> None:
+    """30 asked, replaced by 80 for a second transfer. The 30 are paid late and in the balance before they have
+    landed: 50 are left to ask for, then and afterwards."""
+    await propose(api, call, transfer("30"))
+    await the_world(api).work()
+    await propose(api, call, transfer("50", "tx-2"))
+    await pay(api, "superseded")
+    await step(api, {USDC_HOLDING: 30 * DOLLAR})
+    assert await asked(api) == {"USDC": str(50 * DOLLAR)}
+    await wait_for_receipt(api, 30 * DOLLAR)
+    assert await asked(api) == {"USDC": str(50 * DOLLAR)}
+    assert len(await api.world.top_ups()) == 3
+
+
+async def test_a_level_s_ask_shrinks_when_what_shared_it_is_over(api: Api, call: Caller) -> None:
+    """145 for a transfer and within them 40 for a level: once the transfer is off it is 40."""
+    await api.world.register(funding=[LEVEL])
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    await propose(api, call, transfer("145"))
+    await step(api)
+    assert await asked(api) == {"USDC": str(135 * DOLLAR)}
+    assert (await call("POST", "/v1/transactions/tx-1/cancel"))[0] == 200
+    await step(api)
+    await step(api)
+    assert await asked(api) == {"USDC": str(40 * DOLLAR)}
+    assert len(await api.world.top_ups()) == 3
+
+
+async def test_a_level_waits_for_money_of_an_unknown_amount(api: Api, call: Caller) -> None:
+    """As much as the person chooses is on its way: an open ask is not replaced for a level meanwhile."""
+    await api.world.register(funding=[LEVEL])
+    await step(api, {USDC_HOLDING: 50 * DOLLAR})
+    swap = {"id": "swap-1", "wallet": "w-1", "network": "local-evm", "want": "0x" + "ab" * 20}
+    await propose(api, call, {**swap, "pay_in": [{"asset": "USDC"}]}, "swap")
+    await the_world(api).work()
+    await propose(api, call, transfer("55"))
+    await pay(api, "superseded")
+    assert (await call("POST", "/v1/transactions/tx-1/cancel"))[0] == 200
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    await step(api, {USDC_HOLDING: 9 * DOLLAR})
+    assert len(await api.world.top_ups()) == 2
