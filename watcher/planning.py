@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from chains.model import BlockRef
 from config.model import NetworkAsset
-from watcher.asks.cover import Wanted, find_wanted
+from watcher.asks.cover import Wanted, find_unbound, find_wanted
 from watcher.asks.model import Mode, Need, NeedKey
 from watcher.model import Bill, OpenTopUp, TopUpStatus
 from watcher.policy import LOWERED, Change, Why, fit_amount
@@ -94,7 +94,7 @@ def weigh(facts: Facts) -> Wanted:
     return find_wanted(
         facts.needs,
         facts.balance,
-        in_flight=sum(t.asked or 0 for t in settling),
+        in_flight=find_unbound(facts.needs, [(t.asked or 0, t.awaited) for t in settling]),
         awaited={key for t in settling for key in t.awaited},
         buffer=facts.buffer,
     )

@@ -65,21 +65,34 @@ class Wanted:
         return self.missing > 0 or self.any_rise
 
 
+def find_unbound(needs: Sequence[Need], settling: Sequence[tuple[int, Collection[NeedKey]]]) -> int:
+    """What settling top-ups, each with the needs that it is for, bring beside what purchases are to receive of them."""
+    to_receive = {n.key: n.amount for n in needs if n.asking and n.mode is Mode.RECEIVED}
+    unbound = 0
+    for amount, keys in settling:
+        left = amount
+        for key in sorted(to_receive.keys() & set(keys)):
+            taken = min(left, to_receive[key])
+            to_receive[key] -= taken
+            left -= taken
+        unbound += left
+    return unbound
+
+
 def find_wanted(
     needs: Sequence[Need], balance: int, *, in_flight: int, awaited: Collection[NeedKey], buffer: int
 ) -> Wanted:
     """What to ask for, for these living needs; those that are met for good, or can't be bought, ask for nothing.
 
-    `in_flight` is what settling top-ups bring, and `awaited` the needs that they are for; `buffer` is added once,
-    where a need that asks leaves room for gas.
+    `in_flight` is what settling top-ups bring that no purchase is to receive (`find_unbound`), and `awaited` the needs
+    that they are for; `buffer` is added once, where a need that asks leaves room for gas.
     """
     asking = [n for n in sort_needs(needs) if n.asking]
     by_balance = [n for n in asking if n.mode is Mode.BALANCE]
     received = [n for n in asking if n.mode is Mode.RECEIVED and n.key not in awaited]
     rising = [n for n in asking if n.mode is Mode.RISE and n.key not in awaited]
-    bound = sum(n.amount for n in asking if n.mode is Mode.RECEIVED and n.key in awaited)
     kept = sum(n.reserved for n in needs if n.closed_at is not None or n.mode is not Mode.BALANCE)
-    free = max(0, balance - kept) + max(0, in_flight - bound)  # what was met and spent is not asked for again
+    free = max(0, balance - kept) + in_flight  # what was met and spent is not asked for again
     own = sum(n.amount for n in by_balance)
     least = max(0, own - free) + sum(n.amount for n in received)
     room = buffer if least and any(n.has_gas for n in asking) else 0
