@@ -557,3 +557,39 @@ async def test_what_is_met_is_followed_until_its_top_up_has_landed(api: Api, cal
     assert world.chain.find_step().dirty == {USDC_HOLDING}
     await world.observe()
     assert (await world.top_ups())[0].status == "landed"
+
+
+async def test_until_the_closing_depth_an_ask_may_alternate(api: Api, call: Caller) -> None:
+    """Covered at the head, short again after a fall, and asked for; three deep it is covered for good."""
+    api.world.chain.depth = 3
+    await step(api, {USDC_HOLDING: 10 * DOLLAR, ETH_HOLDING: ETH})
+    await propose(api, call, TRANSFER)
+    assert (await get(call))["status"] == "covered"
+    await step(api, {USDC_HOLDING: 9 * DOLLAR})
+    assert (await get(call))["status"] == "short"
+    assert await asked(api) == {"USDC": str(DOLLAR)}
+    await step(api, {USDC_HOLDING: 10 * DOLLAR})
+    await step(api)
+    await step(api)
+    await step(api, {USDC_HOLDING: 0})
+    assert (await get(call))["status"] == "covered"
+    told = [e for e in await api.world.events() if e.startswith("transaction")]
+    assert told == ["transaction.covered", "transaction.short", "transaction.covered"]
+
+
+async def test_a_reorg_that_brings_the_money_back_withdraws_the_ask(api: Api, call: Caller) -> None:
+    """The spend is gone from the chain: covered again, and the top-up is retracted once Stripe says unpaid."""
+    await step(api, {USDC_HOLDING: 10 * DOLLAR, ETH_HOLDING: ETH})
+    await step(api, {USDC_HOLDING: 4 * DOLLAR})
+    await propose(api, call, TRANSFER)
+    world = api.world
+    assert isinstance(world, Asking)
+    await world.work()
+    assert await asked(api) == {"USDC": str(6 * DOLLAR)}
+    world.chain.reorg(2)
+    await step(api)
+    await step(api)
+    await world.work()
+    assert (await get(call))["status"] == "covered"
+    assert (await world.top_ups())[0].status == "retracted"
+    assert (await world.events()).count("top_up.retracted") == 1
