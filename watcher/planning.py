@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from chains.model import BlockRef
 from config.model import NetworkAsset
 from watcher.asks.cover import Wanted, find_unbound, find_wanted
-from watcher.asks.model import Mode, Need, NeedKey
+from watcher.asks.model import Mode, Need, NeedKey, State
 from watcher.model import Bill, OpenTopUp, TopUpStatus
 from watcher.policy import LOWERED, Change, Why, fit_amount
 
@@ -66,21 +66,20 @@ def plan_holding(facts: Facts) -> Plan:
         return _plan_funding(facts, standing)
     bill = make_bill(facts, wanted, funding)
     keys = _find_keys(facts)
-    plan = Plan(open=bill, needs=keys, funding=funding is not None, asked=bill.asked)
     if standing is None:
-        return plan
+        return Plan(open=bill, needs=keys, funding=funding is not None, asked=bill.asked)
     if _covers(standing, facts, wanted, funding):
         lowered = bill.adjusted == LOWERED
         purchases = {n.key for n in facts.needs if n.key in keys and n.mode is Mode.RECEIVED}
         return Plan(
             joins=standing.id,
             needs=keys,
-            funding=plan.funding,
+            funding=funding is not None,
             asked=standing.asked,
             lowered=lowered,
             anew=standing.by_balance and not purchases <= standing.awaited,
         )
-    return Plan(bill, standing.id, None, keys, plan.funding, bill.asked)
+    return Plan(bill, standing.id, None, keys, funding is not None, bill.asked)
 
 
 def find_expected(facts: Facts) -> int:
@@ -167,7 +166,13 @@ def _shrink(facts: Facts, standing: OpenTopUp, funding: Bill | None) -> Plan | N
 
 
 def _find_keys(facts: Facts) -> frozenset[NeedKey]:
-    return frozenset(n.key for n in facts.needs if n.asking)
+    """Whom more is asked for: what lands, or is refused, is theirs, and not of those who have, or were paid for.
+
+    Where nobody else is left, it is for all that something may be asked for.
+    """
+    paid = {key for t in facts.top_ups if t.status is TopUpStatus.SETTLING for key in t.awaited}
+    short = frozenset(n.key for n in facts.needs if n.asking and n.state is State.SHORT and n.key not in paid)
+    return short or frozenset(n.key for n in facts.needs if n.asking)
 
 
 def find_asked(needs: Sequence[Need], plan: Plan) -> dict[NeedKey, int | None]:

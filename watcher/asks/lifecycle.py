@@ -19,9 +19,9 @@ from watcher.clock import Stamp
 from watcher.model import NewEvent, TopUpStatus
 from watcher.store.asks import (
     AskKey,
+    claim_ask,
     count_open,
     end_needs,
-    find_ask,
     find_top_ups_of,
     insert_ask,
     is_pointless,
@@ -93,12 +93,12 @@ async def propose(
 
     Raises `NotUnderstood`, `IdReused`, `TooMany`.
     """
-    ground = await find_ground(conn, key[0], body.wallet, body.network, settings)
-    found = await find_ask(conn, key)
+    found = await claim_ask(conn, key)
     if found is not None:
         if dict(found.body) != write_body(body):
             raise IdReused
         return Opened(found, created=False)
+    ground = await find_ground(conn, key[0], body.wallet, body.network, settings)
     expires_at = find_end(read_time(body.expires_at) if body.expires_at else None, stamp.now)
     understood = understand(body, ground, rates)
     ask = make_ask(key, body, ground, understood, expires_at=expires_at, stamp=stamp)

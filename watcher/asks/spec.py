@@ -21,6 +21,8 @@ from watcher.policy import find_refusal
 LIVES: Final = timedelta(hours=24)
 MOST_FIAT_DECIMALS: Final = 18
 LONGEST: Final = timedelta(days=90)
+MOST_UNITS: Final = 2**128
+"""Base units of one need: far more than there is of anything, and sums of them still fit the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def understand_transaction(body: TransactionBody, ground: Ground) -> Understood:
     if body.transaction is not None:
         message = "an arbitrary transaction can't be analysed in this version; state its needs and gas"
         errors.append(FieldError("/transaction", "not_available_yet", message))
+    _check_gas(body.gas, ground, errors)
     wants: list[Wanting] = []
     for i, entry in enumerate(body.needs):
         found = _read_amount(entry.asset, entry.amount, ground, f"/needs/{i}", errors)
@@ -116,6 +119,7 @@ def understand_checkout(body: CheckoutBody, ground: Ground, rates: Mapping[str, 
     """The price in its asset, or in the first that is sold of those that it may be paid in. `rates` by symbol."""
     errors: list[FieldError] = []
     mode = Mode.RECEIVED if body.mode == "whole_price" else Mode.BALANCE
+    _check_gas(body.gas, ground, errors)
     if body.price.asset is not None:
         if body.pay_in is not None:
             errors.append(FieldError("/pay_in", "not_wanted", "belongs to a price in fiat"))
@@ -134,6 +138,8 @@ def understand_checkout(body: CheckoutBody, ground: Ground, rates: Mapping[str, 
     rate = rates.get(chosen.asset.symbol)
     if rate is None:
         return Understood(reason=write_reason("no_rate"))
+    if _is_too_large(rate.units, "/price/amount", errors):
+        raise NotUnderstood(errors)
     line = BillLine("rate", 0, {"value": rate.value, "source": rate.source, "fiat": body.price.fiat})
     want = _want(ground, chosen, mode, BillLine("price", rate.units), line)
     return Understood(tuple(add_gas([want], body.gas, ground)))
@@ -142,6 +148,7 @@ def understand_checkout(body: CheckoutBody, ground: Ground, rates: Mapping[str, 
 def understand_swap(body: SwapBody, ground: Ground) -> Understood:
     """The first that is sold of what the caller would pay with, in the caller's order."""
     errors: list[FieldError] = []
+    _check_gas(body.gas, ground, errors)
     read = [_read_payment(entry, ground, f"/pay_in/{i}", errors) for i, entry in enumerate(body.pay_in)]
     found = [each for each in read if each is not None]
     names = [asset.asset.reference for asset, _ in found]
@@ -214,6 +221,19 @@ def add_gas(wants: Sequence[Wanting], gas: Gas | None, ground: Ground) -> list[W
     return [merged if i == native else w for i, w in enumerate(wants)]
 
 
+def _check_gas(gas: Gas | None, ground: Ground, errors: list[FieldError]) -> None:
+    if gas is not None and gas.max_fee_per_gas is not None:
+        limit = gas.limit if gas.limit is not None else ground.network.typical_gas
+        _is_too_large(limit * int(gas.max_fee_per_gas), "/gas/max_fee_per_gas", errors)
+
+
+def _is_too_large(units: int, pointer: str, errors: list[FieldError]) -> bool:
+    if units <= MOST_UNITS:
+        return False
+    errors.append(FieldError(pointer, "too_large", "comes to more than 2^128 base units"))
+    return True
+
+
 def _want(ground: Ground, asset: NetworkAsset, mode: Mode, *lines: BillLine) -> Wanting:
     return Wanting(Holding(ground.network.id, asset.asset.reference, ground.address), mode, lines)
 
@@ -246,7 +266,7 @@ def read_units(text: str, asset: NetworkAsset, pointer: str, errors: list[FieldE
     if units == 0:
         errors.append(FieldError(pointer, "not_positive", "must be more than zero"))
         return None
-    return units
+    return None if _is_too_large(units, pointer, errors) else units
 
 
 def read_fiat(text: str, errors: list[FieldError]) -> None:

@@ -31,6 +31,17 @@ async def find_ask(conn: AsyncConnection, key: AskKey) -> Ask | None:
     return None if row is None else read_ask(row)
 
 
+async def claim_ask(conn: AsyncConnection, key: AskKey) -> Ask | None:
+    """The ask, or None while there is none: two proposals of one id wait for each other here, whatever their wallets.
+
+    Claimed before a wallet is locked.
+    """
+    tenant, kind, id_ = key
+    name = func.hashtextextended(f"{tenant}/{kind.value}/{id_}", 0)
+    await conn.execute(select(func.pg_advisory_xact_lock(name)))
+    return await find_ask(conn, key)
+
+
 async def lock_ask(conn: AsyncConnection, key: AskKey) -> Ask | None:
     """The ask as it is once its wallet is locked."""
     found = await find_ask(conn, key)

@@ -1,5 +1,6 @@
 """What would lose money or ask for it twice: asks whose wallet changes, payments that come late, or in part."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from tests.fakes.settings import (
     make_token,
 )
 from tests.integration.api.conftest import Api, Caller, serve
-from tests.integration.api.test_transactions import DOLLAR, TRANSFER, USDC_HOLDING, asked, get, propose, step
+from tests.integration.api.test_transactions import DOLLAR, OTHER, TRANSFER, USDC_HOLDING, asked, get, propose, step
 from tests.integration.watcher.test_asking import TRANSACTION, Asking
 from tests.integration.watcher.world import ADDRESS, ETH_HOLDING
 from watcher.model import TopUp
@@ -241,3 +242,21 @@ async def test_more_than_the_maximum_is_asked_for_in_parts(api: Api, call: Calle
         assert (await get(call, body["id"], kind))["status"] == "covered"
         assert await asked(api) == {}
         assert (await call("POST", f"/v1/{kind}s/{body['id']}/complete", {}))[0] == 200
+
+
+async def test_one_id_for_two_wallets_at_once_is_one_ask(api: Api, call: Caller) -> None:
+    """Whoever comes second has used the id of another body, however close together they are."""
+    await api.world.register(id="w-2", addresses={"local-evm": OTHER})
+    for number in range(5):
+        bodies = [transfer("10", f"tx-{number}", wallet=wallet) for wallet in ("w-1", "w-2")]
+        answers = await asyncio.gather(*(call("POST", "/v1/transactions", body) for body in bodies))
+        assert sorted(status for status, _ in answers) == [201, 409]
+
+
+async def test_a_repeated_proposal_outlives_its_wallet(api: Api, call: Caller) -> None:
+    """The same body gives the ask as it is, though its wallet was removed meanwhile."""
+    await propose(api, call, transfer("10"))
+    assert (await call("DELETE", "/v1/wallets/w-1"))[0] == 204
+    status, answer = await call("POST", "/v1/transactions", transfer("10"))
+    assert (status, answer["status"]) == (200, "cancelled")
+    assert (await call("POST", "/v1/transactions", transfer("11")))[0] == 409

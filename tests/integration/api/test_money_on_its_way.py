@@ -44,6 +44,11 @@ async def find(api: Api, id_: str) -> TopUp:
     return next(t for t in await api.world.top_ups() if t.id == id_)
 
 
+async def subjects(call: Caller, id_: str) -> list[str]:
+    """Ids of what a top-up is for."""
+    return [each["id"] for each in (await call("GET", f"/v1/top-ups/{id_}"))[1]["for"]]
+
+
 async def wait_for_receipt(api: Api, balance: int) -> None:
     """The balance stays, for longer than Stripe is given to name a transaction."""
     await step(api, {USDC_HOLDING: balance})
@@ -217,3 +222,15 @@ async def test_a_level_waits_for_money_of_an_unknown_amount(api: Api, call: Call
     await step(api, {USDC_HOLDING: 10 * DOLLAR})
     await step(api, {USDC_HOLDING: 9 * DOLLAR})
     assert len(await api.world.top_ups()) == 2
+
+
+async def test_a_later_link_is_not_for_who_is_paid_for_already(api: Api, call: Caller) -> None:
+    """A whole price of 10 is on its way; 5 for a transfer come first, and no purchase is over by them."""
+    await propose(api, call, checkout("10", "order-1"), "checkout")
+    first = await pay(api)
+    await propose(api, call, transfer("5"))
+    second = await pay(api)
+    assert await subjects(call, second.id) == ["tx-1"]
+    await wait_for_receipt(api, 15 * DOLLAR)
+    assert {(await find(api, t.id)).status for t in (first, second)} == {"landed"}
+    assert await subjects(call, first.id) == ["order-1"]

@@ -23,6 +23,7 @@ SHIB_HOLDING = Holding(EVM, SHIB, ADDRESS)
 DOLLAR = 10**6
 GAS = 65_000
 """Base units of a typical transaction on the fake chain, where a unit of gas costs one."""
+LOTS = "1" + "0" * 36
 OTHER = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 COMMON = {"id": "a-1", "wallet": "w-1", "network": "local-evm"}
 TRANSFER = {"id": "tx-1", "wallet": "w-1", "network": "local-evm", "needs": [{"asset": "USDC", "amount": "10"}]}
@@ -506,6 +507,13 @@ async def take_body(world: Asking) -> dict[str, Any]:
         ("checkout", {"price": {"asset": "USDC", "fiat": "usd", "amount": "1"}}, "/price", "value_error"),
         ("checkout", {"price": {"fiat": "usd", "amount": "7"}}, "/pay_in", "required"),
         ("checkout", {"mode": "half"}, "/mode", "literal_error"),
+        ("checkout", {"price": {"fiat": "usd", "amount": LOTS}, "pay_in": ["USDC"]}, "/price/amount", "too_large"),
+        ("checkout", {"price": {"asset": "USDC", "amount": LOTS}}, "/price/amount", "too_large"),
+        ("checkout", {"gas": {"limit": 10**8, "max_fee_per_gas": LOTS}}, "/gas/max_fee_per_gas", "too_large"),
+        ("transaction", {"needs": [{"asset": "USDC", "amount": LOTS}]}, "/needs/0/amount", "too_large"),
+        ("transaction", {"gas": {"limit": 10**8, "max_fee_per_gas": LOTS}}, "/gas/max_fee_per_gas", "too_large"),
+        ("swap", {"gas": {"limit": 10**8, "max_fee_per_gas": LOTS}}, "/gas/max_fee_per_gas", "too_large"),
+        ("swap", {"pay_in": [{"asset": "USDC", "amount": LOTS}]}, "/pay_in/0/amount", "too_large"),
         ("swap", {"pay_in": []}, "/pay_in", "too_short"),
         ("swap", {"pay_in": [{"asset": "USDC"}, {"asset": USDC}]}, "/pay_in", "repeated"),
         ("swap", {"pay_in": [{"asset": "USDC", "amount": "-1"}]}, "/pay_in/0/amount", "not_a_decimal"),

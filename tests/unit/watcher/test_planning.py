@@ -16,7 +16,7 @@ from tests.unit.watcher.wanting import (
     requirements,
 )
 from watcher.asks.bills import make_need_bill
-from watcher.asks.cover import allocate
+from watcher.asks.cover import allocate, find_unbound
 from watcher.asks.model import Mode, State
 from watcher.model import OpenTopUp, Requirement, TopUpStatus
 from watcher.planning import Facts, Plan, plan_holding
@@ -83,7 +83,8 @@ def test_what_is_asked_for_is_enough(facts: Facts) -> None:
     bought = {n.key for n in facts.needs if n.mode is not Mode.BALANCE and n.asking and n.key in paid | plan.needs}
     early = sum(n.amount for n in facts.needs if n.key in bought & paid)
     kept = sum(n.reserved for n in facts.needs if n.closed_at is not None or n.mode is not Mode.BALANCE)
-    assume(early <= in_flight and kept <= facts.balance)
+    unbound = find_unbound(facts.needs, [(t.asked or 0, t.awaited) for t in settling(facts)])
+    assume(unbound == in_flight - early and kept <= facts.balance)  # each purchase is paid in full by its own
     later = [replace(n, closed_at=NOW, state=State.COVERED) if n.key in bought else n for n in facts.needs]
     states = allocate(later, facts.balance + in_flight + (plan.asked or 0))
     asking = [n for n in facts.needs if n.asking and n.mode is Mode.BALANCE]
@@ -97,6 +98,10 @@ def test_money_on_its_way_is_asked_for_once(facts: Facts, level: Requirement | N
     facts = make_facts(
         facts.needs, facts.balance, asset=facts.asset, top_ups=facts.top_ups, buffer=facts.buffer, level=level
     )
+    bound = sum(
+        n.amount for n in facts.needs if n.mode is Mode.RECEIVED and any(n.key in t.awaited for t in facts.top_ups)
+    )
+    assume(bound <= sum(t.asked or 0 for t in facts.top_ups))
     plan = plan_holding(facts)
     assume(plan.open is not None)
     assert plan.open is not None
@@ -115,6 +120,17 @@ def test_more_on_its_way_never_asks_for_more(facts: Facts, more: int) -> None:
     extra = OpenTopUp("tu_more", TopUpStatus.SETTLING, more, for_funding=False)
     after = plan_holding(replace(facts, top_ups=(*facts.top_ups, extra)))
     assert (after.asked or 0) <= (before.asked or 0)
+
+
+@HELD
+@given(facts_of_holdings(levels=False))
+def test_a_top_up_is_for_those_who_are_short_and_not_paid_for(facts: Facts) -> None:
+    """Nobody who has what is needed, or whose money is on its way, as long as somebody else wants something."""
+    plan = plan_holding(facts)
+    paid = {key for t in settling(facts) for key in t.awaited}
+    short = {n.key for n in facts.needs if n.asking and n.state is State.SHORT and n.key not in paid}
+    assume(short and plan.needs)
+    assert plan.needs == short
 
 
 @HELD
