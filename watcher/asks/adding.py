@@ -15,7 +15,7 @@ from watcher.clock import Stamp
 from watcher.model import BillLine, NeedKind, NewEvent, TopUp, TopUpStatus
 from watcher.opening import make_destination, open_for_press
 from watcher.policy import fit_amount
-from watcher.store.asks import find_links, find_needs_by_key, link_needs, save_need
+from watcher.store.asks import find_links, find_needs_by_key, link_needs, save_need, update_need
 from watcher.store.places import read_places
 from watcher.store.top_ups import find_active, insert_top_up, update_top_up, write_destinations
 from watcher.store.wallets import tell_nudge, tell_watching
@@ -40,24 +40,16 @@ async def add_funds(
     """
     network = ground.network
     at = Holding(network.id, asset.asset.reference, ground.address)
-    need = Need(
-        key=NeedKey(tenant.id, NeedKind.ADD_FUNDS, wallet, at),
-        wallet=wallet,
-        mode=Mode.RISE if units is None else Mode.RECEIVED,
-        lines=() if units is None else (BillLine("required", units),),
-        state=State.SHORT,
-        expires_at=expires_at,
-        created_at=stamp.now,
-    )
     active = await find_active(conn, [(tenant.id, wallet)])
     standing = next((t for t in active if t.status is TopUpStatus.OPEN and _reaches(t, at)), None)
     links = await find_links(conn, [standing.id]) if standing is not None else []
-    before = [n for n in await find_needs_by_key(conn, [need.key]) if n.state.living]
-    await save_need(conn, need)
+    before = await _find_before(conn, links)
     others = _find_others(standing, links, before)
     wanted = None if units is None else fit_amount(units + others, asset)[0]
     if standing is not None and (wanted is None or (standing.asked is not None and wanted <= standing.asked)):
-        await link_needs(conn, standing.id, [need.key])
+        key = NeedKey(tenant.id, NeedKind.ADD_FUNDS, standing.id, at)
+        need = await _write_need(conn, key, before, wallet, units, expires_at=expires_at, stamp=stamp)
+        await link_needs(conn, standing.id, [need])
         if units is not None and standing.needed is not None:
             standing = await _measure_anew(conn, standing)
         return standing, ()
@@ -76,12 +68,48 @@ async def add_funds(
         values = {"superseded_by": top_up.id}
         events.append((await move_top_up(conn, standing, TopUpStatus.SUPERSEDED, stamp, values=values))[1])
     await insert_top_up(conn, top_up)
-    await link_needs(conn, top_up.id, {need.key, *(x.need for x in links if x.state.living)})
+    key = NeedKey(tenant.id, NeedKind.ADD_FUNDS, top_up.id, at)
+    need = await _write_need(conn, key, before, wallet, units, expires_at=expires_at, stamp=stamp)
+    over = {n.key for n in before} - {need}
+    await link_needs(conn, top_up.id, {need, *(x.need for x in links if x.state.living)} - over)
     await defer_session(conn, top_up)
     events.append(await make_event(conn, top_up, "opened", stamp.new_id("evt")))
     await tell_watching(conn, [network.id])
     await tell_nudge(conn, [network.id])
     return top_up, tuple(events)
+
+
+async def _find_before(conn: AsyncConnection, links: Sequence[Link]) -> list[Need]:
+    """What was added to the open top-up before; what is paid and on its way is no more to be changed."""
+    keys = [x.need for x in links if x.need.kind is NeedKind.ADD_FUNDS and x.state.living]
+    return sorted(await find_needs_by_key(conn, keys), key=lambda n: n.key) if keys else []
+
+
+async def _write_need(
+    conn: AsyncConnection,
+    key: NeedKey,
+    before: Sequence[Need],
+    wallet: str,
+    units: int | None,
+    *,
+    expires_at: datetime,
+    stamp: Stamp,
+) -> NeedKey:
+    """What is added takes the place of what was added to the same top-up before; `key` is for what is the first."""
+    for extra in before[1:]:
+        values = {"state": State.CANCELLED.value, "closed_at": stamp.now, "updated_at": stamp.now}
+        await update_need(conn, extra.key, values)
+    need = Need(
+        key=before[0].key if before else key,
+        wallet=wallet,
+        mode=Mode.RISE if units is None else Mode.RECEIVED,
+        lines=() if units is None else (BillLine("required", units),),
+        state=State.SHORT,
+        expires_at=expires_at,
+        created_at=stamp.now,
+    )
+    await save_need(conn, need)
+    return need.key
 
 
 def _reaches(top_up: TopUp, at: Holding) -> bool:

@@ -88,14 +88,16 @@ async def settle_needs(conn: AsyncConnection, top_up_id: str, state: str, *, now
 
 
 async def find_subjects(conn: AsyncConnection, top_up_id: str) -> list[dict[str, str]]:
-    """What a top-up is for, as the API says it: a wallet's funding is for the wallet."""
-    query = select(top_up_need.c.kind, top_up_need.c.id).where(top_up_need.c.top_up == top_up_id).distinct()
+    """What a top-up is for, as the API says it: a wallet's funding is for the wallet, and so is what is added to it."""
+    linked = and_(*(need.c[k] == top_up_need.c[k] for k in ("tenant", "kind", "id", "network", "asset", "address")))
+    query = select(need.c.kind, need.c.id, need.c.wallet).join(top_up_need, linked)
+    query = query.where(top_up_need.c.top_up == top_up_id)
     wallet_kinds = (NeedKind.FUNDING, NeedKind.NEW_WALLET, NeedKind.ADD_FUNDS)
-    rows = (await conn.execute(query)).all()
-    return sorted(
-        ({"object": "wallet" if NeedKind(kind) in wallet_kinds else kind, "id": id_} for kind, id_ in rows),
-        key=lambda s: (s["object"], s["id"]),
-    )
+    found = {
+        ("wallet", mine) if NeedKind(kind) in wallet_kinds else (kind, id_)
+        for kind, id_, mine in await conn.execute(query)
+    }
+    return [{"object": kind, "id": id_} for kind, id_ in sorted(found)]
 
 
 async def update_top_up(conn: AsyncConnection, top_up_id: str, values: Mapping[str, Any]) -> TopUp:

@@ -234,3 +234,46 @@ async def test_a_later_link_is_not_for_who_is_paid_for_already(api: Api, call: C
     await wait_for_receipt(api, 15 * DOLLAR)
     assert {(await find(api, t.id)).status for t in (first, second)} == {"landed"}
     assert await subjects(call, first.id) == ["order-1"]
+
+
+async def test_what_is_added_a_second_time_leaves_the_first_as_it_is(api: Api, call: Caller) -> None:
+    """10 added and paid, 20 asked for a transfer, 10 more added: 30 are to pay, and the first 10 are a landing."""
+    await add(call, "10")
+    await step(api)
+    first = await pay(api)
+    await propose(api, call, transfer("20"))
+    second = await add(call, "10")
+    assert second["asked"] == "30"
+    assert second["for"] == [{"object": "transaction", "id": "tx-1"}, {"object": "wallet", "id": "w-1"}]
+    assert await subjects(call, first.id) == ["w-1"]
+    await step(api)
+    paid = await pay(api)
+    await wait_for_receipt(api, 10 * DOLLAR)
+    assert [(await find(api, t.id)).status for t in (first, paid)] == ["landed", "settling"]
+    await wait_for_receipt(api, 40 * DOLLAR)
+    assert (await find(api, paid.id)).status == "landed"
+    assert await asked(api) == {}
+
+
+async def test_a_link_that_is_for_nobody_any_more_is_withdrawn(api: Api, call: Caller) -> None:
+    """15 for a purchase and a transfer: the purchase is off, and the transfer was met from elsewhere."""
+    await propose(api, call, checkout("10", "order-1"), "checkout")
+    await propose(api, call, transfer("5"))
+    await the_world(api).work()
+    assert await asked(api) == {"USDC": str(15 * DOLLAR)}
+    assert (await call("POST", "/v1/checkouts/order-1/cancel"))[0] == 200
+    await step(api, {USDC_HOLDING: 5 * DOLLAR})
+    await step(api, {USDC_HOLDING: 0})
+    await the_world(api).work()
+    assert await asked(api) == {}
+    assert (await api.world.events())[-1] == "top_up.retracted"
+
+
+async def test_a_link_stays_withdrawn_when_the_balance_falls_before_the_onramp_answers(api: Api, call: Caller) -> None:
+    """5 for a transfer that was met at the closing depth, and spent at once: nobody wants them."""
+    await propose(api, call, transfer("5"))
+    await the_world(api).work()
+    await step(api, {USDC_HOLDING: 5 * DOLLAR})
+    await step(api, {USDC_HOLDING: 0})
+    await the_world(api).work()
+    assert await asked(api) == {}
