@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chains.amounts import format_amount
 from chains.model import Balance, Holding, NetworkId, Receipt
 from watcher.apply import defer_session
-from watcher.asks.close import close_needs, find_lines
+from watcher.asks.close import close_needs, find_lines, is_idle
 from watcher.asks.follow import tell_asks_of
 from watcher.asks.model import State
 from watcher.clock import Stamp
@@ -127,6 +127,7 @@ async def _close_by_balance(
         recovered_at=await _recovery_lines(conn, rules, ask, rows, settled.transaction_cost),
         baselines={d.holding: d.baseline for d in ask.destinations if d.baseline is not None},
         risen=ask.risen_at is not None,
+        idle=is_idle(await find_links(conn, [ask.id])),
     )
     verdict = plan_close(facts, {holding: balance.amount for holding, balance in amounts.items()})
     if verdict is Close.NOTHING:

@@ -217,6 +217,8 @@ class Followed:
     risen: bool
     to_receive: int | None = None
     """received_at_least, base units; None where any rise will do, or the balance tells."""
+    idle: bool = False
+    """All that it was for was met or is over, whatever the balance has become since."""
 
 
 def plan_close(ask: Followed, settled: Mapping[Holding, int]) -> Close:
@@ -241,6 +243,8 @@ def _met(ask: Followed, settled: Mapping[Holding, int]) -> bool:
 
 def _gone(ask: Followed, settled: Mapping[Holding, int]) -> bool | None:
     """Whether an unpaid ask has lost its reason; None when the balances that would tell are not known."""
+    if ask.idle:
+        return True
     known = [holding for holding in ask.baselines if holding in settled]
     if not known:
         return None

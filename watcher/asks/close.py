@@ -64,3 +64,10 @@ def find_lines(
         if holding in lines or not for_funding:
             lines[holding] = max(lines.get(holding, 0), sum(n.reserved for n in counted))
     return lines
+
+
+def is_idle(links: Collection[Link]) -> bool:
+    """Whether nobody wants anything of a top-up with these links any more: some did, and no level does. Pure."""
+    counted = [x for x in links if x.need.kind in COUNTED]
+    for_funding = any(x.need.kind not in COUNTED and x.state.living for x in links)
+    return bool(counted) and not for_funding and all(x.closed or not x.state.living for x in counted)
