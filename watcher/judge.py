@@ -57,7 +57,7 @@ def judge(
 ) -> Judged | None:
     """What is known of one place; None for what can't be judged: nothing wanted, unknown fee, unknown asset."""
     asset, policy = rules.network.find_asset(place.holding.asset), rules.policy({**place.words, **(place.row or {})})
-    if asset is None:
+    if asset is None or (fee is None and any(_awaits_fee(n) for n in place.needs)):
         return None
     tenant = rules.tenants.get(place.tenant)
     terms = Terms(
@@ -84,6 +84,11 @@ def judge(
     return Judged(place, tenant, policy, facts, position)
 
 
+def _awaits_fee(need: Need) -> bool:
+    """Written since the fee was asked for: the next step has it, and what is asked for meanwhile would not last."""
+    return need.closed_at is None and need.gas_limit is not None and all(line.what != "gas" for line in need.lines)
+
+
 def _find_position(
     place: Place, balance: Balance, policy: Policy, top_ups: tuple[OpenTopUp, ...], cost: int | None
 ) -> Position | None:
@@ -105,8 +110,6 @@ def _find_position(
 
 def _weigh_needs(place: Place, balance: Balance, fee: Fee | None, terms: Terms) -> tuple[Need, ...]:
     """Each need at the fee and the balance of the block, with why it can't be bought, if it can't."""
-    if any(n.gas_limit is not None and fee is None for n in place.needs):
-        return place.needs  # written since the fee was asked for: the next step has it
     needs = [price_gas(n, fee) for n in place.needs]
     states = allocate(needs, balance.amount)
     refusal = Why.NO_ONRAMP if not terms.onramp else find_refusal(terms.asset, terms.country)
