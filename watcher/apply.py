@@ -16,11 +16,11 @@ from watcher.model import Bill, HoldingStatus, NeedKind, NewEvent, TopUp, TopUpS
 from watcher.opening import make_destination, measure_anew, open_for_holding
 from watcher.planning import Plan, find_expected
 from watcher.policy import Why
-from watcher.render import note_lowered, render_asset_bill, render_block
+from watcher.render import find_link_status, note_lowered, render_asset_bill, render_block
 from watcher.store.asks import find_ask, link_needs, update_need, write_lines
 from watcher.store.blocks import grow_wallet_version, record_decision, write_requirement
-from watcher.store.top_ups import find_top_up, insert_top_up, link_funding, update_top_up
-from watcher.top_ups import make_event, move_top_up
+from watcher.store.top_ups import find_sessions, find_top_up, insert_top_up, link_funding, update_top_up
+from watcher.top_ups import make_event, move_top_up, note_step
 
 CREATE_SESSION_TASK = "create_session"
 
@@ -37,7 +37,7 @@ async def apply(
         )
         events += told
     elif plan.joins is not None:
-        await _join(conn, judged, plan, stamp)
+        events += await _join(conn, judged, plan, stamp)
     elif plan.withdraws is not None and (needless := await find_top_up(conn, plan.withdraws)) is not None:
         events.append((await move_top_up(conn, needless, TopUpStatus.RETRACTED, stamp))[1])
     await _write_needs(conn, network, judged, plan, stamp)
@@ -164,21 +164,40 @@ async def _may_notify(conn: AsyncConnection, needs: list[Need], plan: Plan) -> b
     return not asks or any(ask is not None and ask.notify for ask in asks)
 
 
-async def _join(conn: AsyncConnection, judged: Judged, plan: Plan, stamp: Stamp) -> None:
+async def _join(conn: AsyncConnection, judged: Judged, plan: Plan, stamp: Stamp) -> list[NewEvent]:
+    """The open one is for these, too: it lives as long as they do, and is told of where one of them wants that."""
     standing = next(t for t in judged.facts.top_ups if t.id == plan.joins)
     new = plan.needs - standing.awaited
     found = await find_top_up(conn, standing.id)
-    if found is None or (not new and (standing.for_funding or not plan.funding)):
-        return
-    if plan.funding and not standing.for_funding:
+    funding = plan.funding and not standing.for_funding
+    if found is None or (not new and not funding):
+        return []
+    if funding:
         await link_funding(conn, found, NeedKind.FUNDING)
     await link_needs(conn, found.id, new)
-    ends = [n.expires_at for n in judged.facts.needs if n.key in new]
+    needs = [n for n in judged.facts.needs if n.key in new]
+    ends = [found.expires_at, *(n.expires_at for n in needs)]
+    if funding:
+        ends.append(stamp.now + timedelta(seconds=judged.policy.expires_seconds))
     values = measure_anew(found, find_expected(judged.facts), judged.facts.at) if plan.anew else {}
     if plan.lowered:
         values["bill"] = note_lowered(values.get("bill", found.bill))
-    values |= {"expires_at": max([found.expires_at, *ends]), "version": found.version + 1, "updated_at": stamp.now}
-    await update_top_up(conn, found.id, values)
+    values["expires_at"] = max(ends)
+    wanted = judged.place.words["notify"] and await _may_notify(conn, needs, plan)
+    if wanted and not found.notify:
+        return await _start_to_notify(conn, found, values, stamp)
+    await update_top_up(conn, found.id, {**values, "version": found.version + 1, "updated_at": stamp.now})
+    return []
+
+
+async def _start_to_notify(conn: AsyncConnection, found: TopUp, values: dict[str, Any], stamp: Stamp) -> list[NewEvent]:
+    """A link that was told of as nothing to tell the person is told of once more."""
+    values = {**values, "notify": True}
+    sessions = await find_sessions(conn, found.id)
+    if find_link_status(found, sessions[-1] if sessions else None) == "ready":
+        return [(await note_step(conn, found, "notified", stamp, event="link_ready", values=values))[1]]
+    await update_top_up(conn, found.id, {**values, "version": found.version + 1, "updated_at": stamp.now})
+    return []
 
 
 async def _write_needs(conn: AsyncConnection, network: Network, judged: Judged, plan: Plan, stamp: Stamp) -> None:

@@ -52,6 +52,10 @@ async def add_funds(
         await link_needs(conn, standing.id, [need])
         if units is not None and standing.needed is not None:
             standing = await _measure_anew(conn, standing)
+        values = {"notify": standing.notify or notify, "expires_at": max(standing.expires_at, expires_at)}
+        if (standing.notify, standing.expires_at) != tuple(values.values()):
+            values |= {"version": standing.version + 1, "updated_at": stamp.now}
+            standing = await update_top_up(conn, standing.id, values)
         return standing, ()
     (place,) = await read_places(conn, [at], (tenant.id, wallet))
     top_up = open_for_press(

@@ -253,27 +253,3 @@ async def test_what_is_added_a_second_time_leaves_the_first_as_it_is(api: Api, c
     await wait_for_receipt(api, 40 * DOLLAR)
     assert (await find(api, paid.id)).status == "landed"
     assert await asked(api) == {}
-
-
-async def test_a_link_that_is_for_nobody_any_more_is_withdrawn(api: Api, call: Caller) -> None:
-    """15 for a purchase and a transfer: the purchase is off, and the transfer was met from elsewhere."""
-    await propose(api, call, checkout("10", "order-1"), "checkout")
-    await propose(api, call, transfer("5"))
-    await the_world(api).work()
-    assert await asked(api) == {"USDC": str(15 * DOLLAR)}
-    assert (await call("POST", "/v1/checkouts/order-1/cancel"))[0] == 200
-    await step(api, {USDC_HOLDING: 5 * DOLLAR})
-    await step(api, {USDC_HOLDING: 0})
-    await the_world(api).work()
-    assert await asked(api) == {}
-    assert (await api.world.events())[-1] == "top_up.retracted"
-
-
-async def test_a_link_stays_withdrawn_when_the_balance_falls_before_the_onramp_answers(api: Api, call: Caller) -> None:
-    """5 for a transfer that was met at the closing depth, and spent at once: nobody wants them."""
-    await propose(api, call, transfer("5"))
-    await the_world(api).work()
-    await step(api, {USDC_HOLDING: 5 * DOLLAR})
-    await step(api, {USDC_HOLDING: 0})
-    await the_world(api).work()
-    assert await asked(api) == {}
