@@ -168,11 +168,13 @@ def _shrink(facts: Facts, standing: OpenTopUp, funding: Bill | None) -> Plan | N
 def _find_keys(facts: Facts) -> frozenset[NeedKey]:
     """Whom more is asked for: what lands, or is refused, is theirs, and not of those who have, or were paid for.
 
-    Where nobody else is left, it is for all that something may be asked for.
+    Where nobody else is left, it is for all that something may be asked for, but for purchases that are paid for.
     """
     paid = {key for t in facts.top_ups if t.status is TopUpStatus.SETTLING for key in t.awaited}
     short = frozenset(n.key for n in facts.needs if n.asking and n.state is State.SHORT and n.key not in paid)
-    return short or frozenset(n.key for n in facts.needs if n.asking)
+    return short or frozenset(
+        n.key for n in facts.needs if n.asking and not (n.mode is not Mode.BALANCE and n.key in paid)
+    )
 
 
 def find_asked(needs: Sequence[Need], plan: Plan) -> dict[NeedKey, int | None]:

@@ -129,6 +129,8 @@ def test_a_top_up_is_for_those_who_are_short_and_not_paid_for(facts: Facts) -> N
     plan = plan_holding(facts)
     paid = {key for t in settling(facts) for key in t.awaited}
     short = {n.key for n in facts.needs if n.asking and n.state is State.SHORT and n.key not in paid}
+    bought = {n.key for n in facts.needs if n.mode is not Mode.BALANCE and n.key in paid}
+    assert not plan.needs & bought
     assume(short and plan.needs)
     assert plan.needs == short
 
