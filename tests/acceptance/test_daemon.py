@@ -62,6 +62,9 @@ def test_init_writes_an_example_that_loads_and_overwrites_nothing(tmp_path: Path
     again = run("init", cwd=tmp_path)
     assert again.returncode == 2
     assert "was not touched" in again.stderr
+    written = tmp_path / "watcher.toml"
+    for port in ("8545", "8899", "8900", "8010"):  # somebody may be running there what the example expects
+        written.write_text(written.read_text().replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}"))
     checked = run("check", cwd=tmp_path)
     assert checked.returncode == 1
     faults = [line for line in checked.stdout.splitlines() if line.startswith("FAULT")]
