@@ -8,7 +8,7 @@ from typing import Any, Final
 from solders.account import Account
 from solders.clock import Clock
 from solders.hash import Hash
-from solders.keypair import Keypair
+from solders.instruction import AccountMeta, Instruction
 from solders.litesvm import LiteSVM
 from solders.message import Message
 from solders.pubkey import Pubkey
@@ -16,9 +16,8 @@ from solders.rent import Rent
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
-from spl.token.instructions import create_idempotent_associated_token_account
 
-from chains.solana.accounts import associated_account
+from chains.solana.accounts import ASSOCIATED_PROGRAM, associated_account
 from chains.solana.needs.snapshot import Snapshot, is_program
 
 SYSTEM: Final = Pubkey.default()
@@ -26,6 +25,8 @@ RICH: Final = 10**18
 """Lamports: more than there are, and far from the end of 64 bits."""
 _FOREVER: Final = 2**64 - 1
 _CLOCK: Final = struct.Struct("<QqQQq")
+_CREATE: Final = b"\0"
+_STRANGER: Final = Pubkey.from_bytes(b"somebody who pays for an account")
 _NOTHING: Final = Account(0, b"", SYSTEM, False, _FOREVER)
 
 
@@ -57,8 +58,8 @@ class Machine:
         self.set_time(snapshot, 0)
         for name, program in snapshot.programs.items():
             if self._loaded.get(name) != program.version:
-                for key, account in program.accounts:
-                    self._svm.set_account(Pubkey.from_string(key), account)
+                for part, code in program.accounts:
+                    self._svm.set_account(Pubkey.from_string(part), code)
                 self._loaded[name] = program.version
         for key, account in snapshot.accounts.items():
             self._set(key, account)
@@ -78,15 +79,14 @@ class Machine:
         try:
             result = self._svm.simulate_transaction(transaction)
         finally:
-            before = self._snapshot.accounts if self._snapshot is not None else {}
-            for key in instead:
-                self._set(key, before.get(key))
+            before: Mapping[str, Account | None] = self._snapshot.accounts if self._snapshot is not None else {}
+            for changed in instead:
+                self._set(changed, before.get(changed))
         meta = result.meta()
-        failed = isinstance(result, FailedTransactionMetadata)
-        after = {} if failed else {str(key): account for key, account in result.post_accounts()}
-        return Run(
-            result.err() if failed else None, after, meta.fee(), meta.compute_units_consumed(), tuple(meta.logs())
-        )
+        spent = meta.fee(), meta.compute_units_consumed(), tuple(meta.logs())
+        if isinstance(result, FailedTransactionMetadata):
+            return Run(result.err(), {}, *spent)
+        return Run(None, {str(key): account for key, account in result.post_accounts()}, *spent)
 
     def rent_minimum(self, size: int) -> int:
         """Lamports that an account of so many bytes must keep."""
@@ -94,18 +94,24 @@ class Machine:
 
     def open_account(self, owner: str, mint: str, program: str) -> Account | None:
         """An empty associated account as it would be there once tokens arrived; None where it can't be opened."""
-        address, payer = associated_account(owner, mint, program), Keypair.from_seed(bytes(range(32))).pubkey()
-        opening = create_idempotent_associated_token_account(
-            payer, Pubkey.from_string(owner), Pubkey.from_string(mint), Pubkey.from_string(program)
-        )
+        address, payer = associated_account(owner, mint, program), _STRANGER
+        named = [Pubkey.from_string(key) for key in (address, owner, mint)]
+        metas = [
+            AccountMeta(payer, is_signer=True, is_writable=True),
+            AccountMeta(named[0], is_signer=False, is_writable=True),
+            *(AccountMeta(key, is_signer=False, is_writable=False) for key in named[1:]),
+            AccountMeta(SYSTEM, is_signer=False, is_writable=False),
+            AccountMeta(Pubkey.from_string(program), is_signer=False, is_writable=False),
+        ]
+        opening = Instruction(Pubkey.from_string(ASSOCIATED_PROGRAM), _CREATE, metas)
         message = Message.new_with_blockhash([opening], payer, Hash.default())
-        rich = {str(payer): Account(RICH, b"", SYSTEM, False, _FOREVER)}
-        run = self.run(VersionedTransaction.populate(message, [Signature.default()]), {**rich, address: _NOTHING})
-        return run.after.get(address)
+        instead = {str(payer): with_lamports(None, RICH), address: _NOTHING}
+        return self.run(VersionedTransaction.populate(message, [Signature.default()]), instead).after.get(address)
 
     def _set(self, key: str, account: Account | None) -> None:
-        if key in self._loaded or is_program(account) or key.startswith("Sysvar"):
+        if is_program(account) or key.startswith("Sysvar"):
             return
+        self._loaded.pop(key, None)  # a program that was closed
         self._svm.set_account(Pubkey.from_string(key), account if account is not None else _NOTHING)
 
 
