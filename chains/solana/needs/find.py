@@ -1,8 +1,10 @@
 """What a proposed transaction needs: fetched once, run elsewhere, told in the words of every chain."""
 
+from typing import Final
+
 from chains.errors import Unavailable
 from chains.model import BlockRef
-from chains.needs import Limits, TransactionNeeds, Verdict
+from chains.needs import BadTransaction, Limits, TransactionNeeds, Verdict
 from chains.rpc import Endpoint, RpcClient
 from chains.solana.needs.bill import make_needs
 from chains.solana.needs.deadline import is_over
@@ -10,11 +12,12 @@ from chains.solana.needs.fetch import Calls, Moved, TooMuch, fetch
 from chains.solana.needs.finding import Finding
 from chains.solana.needs.process import Broken, Runner
 from chains.solana.needs.programs import Programs, TooMuchCode
-from chains.solana.needs.proposal import Proposal, parse
+from chains.solana.needs.proposal import FIELD, Proposal, parse
 from chains.solana.needs.snapshot import NoTable, Snapshot
+from chains.solana.needs.wallet import concerns
 from chains.solana.needs.wire import Question
 
-_TRIES = 3
+_TRIES: Final = 3
 
 
 async def find_needs(
@@ -38,6 +41,7 @@ async def find_needs(
         calls = Calls(rpc, endpoint, limits.most_calls, min_slot)
         try:
             snapshot = await _fetch_patiently(calls, proposal, owner, limits, programs)
+            _check_sender(snapshot, owner)
             finding = await is_over(calls, proposal, snapshot)
         except (NoTable, TooMuch, TooMuchCode) as error:
             verdict = Verdict.REVERTS if isinstance(error, NoTable) else Verdict.UNKNOWN
@@ -58,6 +62,11 @@ async def _fetch_patiently(
         except Moved:
             continue
     raise Unavailable("the slot moved on between two parts of each read")
+
+
+def _check_sender(snapshot: Snapshot, owner: str) -> None:
+    if not concerns(owner, snapshot):
+        raise BadTransaction(FIELD, "other_sender", "does not concern this wallet")
 
 
 async def _run(runner: Runner, question: Question) -> Finding:

@@ -1,7 +1,7 @@
 """Everything a transaction's outcome depends on, as of one slot. No I/O."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from solders.account import Account
@@ -50,10 +50,6 @@ class Snapshot:
     programs: Mapping[str, Program]
     clock: bytes
     rent: bytes
-    is_whole: bool = True
-    """All of one slot."""
-    mints: Mapping[str, str] = field(default_factory=dict)
-    """Mints known beside, and the program of each."""
 
     @property
     def reads(self) -> frozenset[str]:

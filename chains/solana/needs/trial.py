@@ -1,17 +1,18 @@
 """Runs of one transaction with one wallet's funds set to whatever is asked."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from solders.account import Account
 
-from chains.solana.accounts import SYSTEM_PROGRAM, associated_account
+from chains.solana.accounts import associated_account
 from chains.solana.needs import token
 from chains.solana.needs.machine import RICH, Machine, Run, with_lamports
 from chains.solana.needs.proposal import Proposal
 from chains.solana.needs.snapshot import Snapshot
+from chains.solana.needs.wallet import held_by, vacant_of
 
 AMPLE: Final = 2**63 - 1
 """Of a token: twice as much still fits into 64 bits."""
@@ -54,7 +55,7 @@ class Trial:
         self._clock = clock
         self._deadline = clock() + seconds
         self.base = snapshot.accounts.get(owner)
-        self.sources = dict(self._held())
+        self.sources = held_by(owner, snapshot)
 
     def run(self, funds: Funds) -> Run:
         """What happens with these funds."""
@@ -98,35 +99,13 @@ class Trial:
 
     def missing(self) -> dict[str, Account]:
         """The wallet's associated accounts that it names and that aren't there, as arriving tokens would open them."""
-        made: dict[str, Account] = {}
-        for mint, program in self._mints().items():
-            key = associated_account(self.owner, mint, program)
-            if key in self.snapshot.keys and key not in self.sources and self._is_vacant(key):
-                account = self.machine.open_account(self.owner, mint, program)
-                if account is not None and token.is_token_account(account):
-                    made[key] = account
-        return made
+        opened = {
+            key: self.machine.open_account(self.owner, mint, program)
+            for key, (mint, program) in vacant_of(self.owner, self.snapshot).items()
+        }
+        return {key: made for key, made in opened.items() if made is not None and token.is_token_account(made)}
 
     def is_associated(self, key: str) -> bool:
         """Whether a token account is the one where the wallet's tokens of its mint arrive."""
         source = self.sources[key]
         return key == associated_account(self.owner, token.mint_of(source), str(source.owner))
-
-    def _held(self) -> Iterator[tuple[str, Account]]:
-        for key in self.snapshot.keys:
-            account = self.snapshot.accounts.get(key)
-            if account is not None and token.is_token_account(account) and token.holder_of(account) == self.owner:
-                yield key, account
-
-    def _mints(self) -> dict[str, str]:
-        found = dict(self.snapshot.mints)
-        for key, account in self.snapshot.accounts.items():
-            if account is not None and token.is_mint(account):
-                found[key] = str(account.owner)
-            elif account is not None and token.is_token_account(account):
-                found.setdefault(token.mint_of(account), str(account.owner))
-        return found
-
-    def _is_vacant(self, key: str) -> bool:
-        account = self.snapshot.accounts.get(key)
-        return account is None or (not account.data and str(account.owner) == SYSTEM_PROGRAM)

@@ -2,43 +2,24 @@
 
 import pytest
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
-from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from solders.system_program import TransferParams, transfer
 from spl.token import instructions as spl
 from spl.token import models
-from spl.token.constants import TOKEN_PROGRAM_ID, WRAPPED_SOL_MINT
 
 from tests.integration.solana.needs.conftest import Plan, World
-from tests.nodes.solana import RENT_MINIMUM, SOL, Mint
+from tests.integration.solana.needs.steps import (
+    FEE,
+    RENT_OF_TOKENS,
+    WSOL,
+    close_account,
+    open_account,
+    pay,
+    pay_tokens,
+)
+from tests.nodes.solana import RENT_MINIMUM, SOL
 
 pytestmark = pytest.mark.solana
-
-RENT_OF_TOKENS = 2_039_280
-FEE = 5_000
-
-
-def pay(wallet: Pubkey, to: Pubkey, lamports: int) -> Instruction:
-    return transfer(TransferParams(from_pubkey=wallet, to_pubkey=to, lamports=lamports))
-
-
-def pay_tokens(mint: Mint, wallet: Pubkey, to: Pubkey, amount: int) -> Instruction:
-    return spl.transfer_checked(
-        models.TransferCheckedParams(
-            program_id=mint.program,
-            source=mint.account_of(wallet),
-            mint=mint.address,
-            dest=mint.account_of(to),
-            owner=wallet,
-            amount=amount,
-            decimals=mint.decimals,
-        )
-    )
-
-
-def open_account(mint: Mint, wallet: Pubkey, owner: Pubkey) -> Instruction:
-    return spl.create_idempotent_associated_token_account(wallet, owner, mint.address, mint.program)
 
 
 async def test_coins_sent(world: World) -> None:
@@ -134,17 +115,15 @@ async def test_money_that_comes_back_must_be_there_first(world: World) -> None:
 
 async def test_wrapping_and_closing(world: World) -> None:
     """The rent of an account that is closed again must be there while it is open."""
-    wsol = Mint(WRAPPED_SOL_MINT, TOKEN_PROGRAM_ID, 9)
 
     def make(wallet: Pubkey) -> Plan:
-        account = wsol.account_of(wallet)
-        closing = models.CloseAccountParams(program_id=wsol.program, account=account, dest=wallet, owner=wallet)
+        account = WSOL.account_of(wallet)
         return Plan(
             [
-                open_account(wsol, wallet, wallet),
+                open_account(WSOL, wallet, wallet),
                 pay(wallet, account, SOL),
-                spl.sync_native(models.SyncNativeParams(program_id=wsol.program, account=account)),
-                spl.close_account(closing),
+                spl.sync_native(models.SyncNativeParams(program_id=WSOL.program, account=account)),
+                close_account(WSOL, wallet),
             ]
         )
 
