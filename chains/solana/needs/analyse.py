@@ -99,17 +99,15 @@ def _least_coin(trial: Trial, tokens: dict[str, int], spent: Run) -> tuple[int, 
     An account may end empty, or with the rent minimum, and nothing between: what empties it works, a little more
     doesn't. So the search starts at the net outflow and the minimum, and goes up where money comes back later.
     """
-    left = spent.after.get(trial.owner)
-    net = RICH - left.lamports if left is not None else 0
-    keep = trial.machine.rent_minimum(len(trial.base.data) if trial.base is not None else 0)
+    net, keep = _net(trial, spent), _minimum(trial)
 
     def works(amount: int) -> bool:
         return trial.works(Funds(amount, tokens))
 
     if net <= 0 and works(0) and works(1):
         return 0, True
-    net = max(0, net)
-    found = find_least(works, net + keep, net + 1, RICH)
+    least = max(0, net, _fee(trial, spent))
+    found = find_least(works, least + keep, least + 1, RICH)
     return (found.amount, found.is_proven) if found is not None else None
 
 
@@ -133,18 +131,29 @@ def _fails_with_what_is_there(trial: Trial, need: Funds) -> bool:
 
 def _parts(trial: Trial, spent: Run, coin: int) -> tuple[int, int, int]:
     """Of the coin: fee, rent of accounts that stay, and what must be left. The rest is what the transaction takes."""
-    fee = min(coin, spent.fee) if trial.proposal.payer == trial.owner else 0
+    fee = min(coin, _fee(trial, spent))
     opened = sum(
         trial.machine.rent_minimum(len(account.data))
         for key, account in spent.after.items()
         if account.lamports and account.data and trial.snapshot.accounts.get(key) is None and key not in trial.sources
     )
-    rent = min(opened, coin - fee)
+    minimum = _minimum(trial)
+    keep = minimum if coin == max(fee, _net(trial, spent)) + minimum else 0
+    return fee, min(opened, coin - fee - keep), keep
+
+
+def _net(trial: Trial, spent: Run) -> int:
+    """Lamports that the wallet has less, fee included; negative where it has more."""
     left = spent.after.get(trial.owner)
-    net = max(0, RICH - left.lamports) if left is not None else 0
-    minimum = trial.machine.rent_minimum(len(trial.base.data) if trial.base is not None else 0)
-    keep = minimum if coin == net + minimum else 0
-    return fee, min(rent, coin - fee - keep), keep
+    return RICH - left.lamports if left is not None else 0
+
+
+def _fee(trial: Trial, spent: Run) -> int:
+    return spent.fee if trial.proposal.payer == trial.owner else 0
+
+
+def _minimum(trial: Trial) -> int:
+    return trial.machine.rent_minimum(len(trial.base.data) if trial.base is not None else 0)
 
 
 def _balance_dependent(trial: Trial) -> Finding:

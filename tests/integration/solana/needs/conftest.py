@@ -91,7 +91,8 @@ class World:
     async def prove(self, make: Callable[[Pubkey], Plan]) -> tuple[int, dict[str, int], TransactionNeeds]:
         """The need of a new wallet's transaction; with exactly that it lands, with one unit less it fails."""
         first = Keypair()
-        needs = await self.ask(first.pubkey(), make(first.pubkey()).unsigned(first.pubkey()))
+        plan = make(first.pubkey())
+        needs = await self.ask(first.pubkey(), plan.unsigned(first.pubkey()))
         assert needs.verdict is Verdict.FUNDS, needs
         assert needs.exact, needs
         coin = sum(each.amount for each in needs.outflows if each.asset == NATIVE)
@@ -101,7 +102,7 @@ class World:
                 tokens[each.asset] = tokens.get(each.asset, 0) + each.amount
         by_mint = {mint: tokens[str(mint.address)] for mint in self.mints if str(mint.address) in tokens}
         await self.fund(first.pubkey(), coin, by_mint)
-        await self.send(make(first.pubkey()), first)
+        await self.send(plan, first)
         lacks: list[tuple[int, dict[Mint, int]]] = [(coin - 1, by_mint)] if coin else []
         lacks += [(coin, {**by_mint, mint: amount - 1}) for mint, amount in by_mint.items()]
         for less, fewer in lacks:
