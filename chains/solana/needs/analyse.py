@@ -7,6 +7,7 @@ from chains.solana.needs.finding import Finding, Taken
 from chains.solana.needs.machine import RICH, Run
 from chains.solana.needs.search import find_least
 from chains.solana.needs.trial import Funds, OutOfTime, Trial
+from chains.solana.needs.wallet import is_own_place
 
 
 def analyse(trial: Trial) -> Finding:
@@ -48,7 +49,13 @@ def _analyse(trial: Trial) -> Finding:
         rent=rent,
         keep=keep,
         tokens=tuple(
-            Taken(key, token.mint_of(trial.sources[key]), amount, trial.have(key), trial.is_associated(key))
+            Taken(
+                key,
+                token.mint_of(trial.sources[key]),
+                amount,
+                trial.have(key),
+                is_own_place(trial.owner, key, trial.sources[key]),
+            )
             for key, amount in least.items()
             if amount
         ),

@@ -30,7 +30,7 @@ def make_needs(
         verdict=finding.verdict,
         detail=finding.detail,
         exact=finding.exact and agrees,
-        method="simulate",
+        method=finding.method,
         reads=snapshot.reads,
         unknown_assets=tuple(unknown),
         calls=calls,

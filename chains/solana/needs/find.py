@@ -8,6 +8,7 @@ from chains.needs import BadTransaction, Limits, TransactionNeeds, Verdict
 from chains.rpc import Endpoint, RpcClient
 from chains.solana.needs.bill import make_needs
 from chains.solana.needs.deadline import is_over
+from chains.solana.needs.fallback import simulate
 from chains.solana.needs.fetch import Calls, Moved, TooMuch, fetch
 from chains.solana.needs.finding import Finding
 from chains.solana.needs.process import Broken, Runner
@@ -43,11 +44,13 @@ async def find_needs(
             snapshot = await _fetch_patiently(calls, proposal, owner, limits, programs)
             _check_sender(snapshot, owner)
             finding = await is_over(calls, proposal, snapshot)
+            if finding is None:
+                finding = await _run(runner, Question(transaction, owner, limits.seconds, snapshot))
+            if finding.verdict is Verdict.UNKNOWN:
+                finding = await simulate(calls, proposal, snapshot, owner, finding.detail)
         except (NoTable, TooMuch, TooMuchCode) as error:
             verdict = Verdict.REVERTS if isinstance(error, NoTable) else Verdict.UNKNOWN
             return _unread(proposal, verdict, str(error), calls)
-        if finding is None:
-            finding = await _run(runner, Question(transaction, owner, limits.seconds, snapshot))
         return make_needs(proposal, snapshot, finding, limits, calls.made)
 
     return await rpc.on_one(on)

@@ -37,6 +37,7 @@ class Finding:
     """Of `coin`: what must be left."""
     tokens: tuple[Taken, ...] = ()
     runs: int = 0
+    method: str = "simulate"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -7,8 +7,8 @@ from typing import Final
 
 from solders.account import Account
 
-from chains.solana.accounts import associated_account
 from chains.solana.needs import token
+from chains.solana.needs.decode import stated_tokens
 from chains.solana.needs.machine import RICH, Machine, Run, with_lamports
 from chains.solana.needs.proposal import Proposal
 from chains.solana.needs.snapshot import Snapshot
@@ -16,9 +16,6 @@ from chains.solana.needs.wallet import held_by, vacant_of
 
 AMPLE: Final = 2**63 - 1
 """Of a token: twice as much still fits into 64 bits."""
-_TRANSFERS: Final = frozenset({3, 8, 12, 15})
-"""Token instructions that take an amount out of their first account: transfer and burn, checked or not."""
-_TRANSFER_WITH_FEE: Final = (26, 1)
 
 
 class OutOfTime(Exception):
@@ -79,14 +76,8 @@ class Trial:
 
     def stated(self) -> Funds:
         """Of each token exactly what the transaction's own instructions take: some close the account afterwards."""
-        stated = dict.fromkeys(self.sources, 0)
-        for instruction in self.proposal.instructions:
-            accounts, data = bytes(instruction.accounts), bytes(instruction.data)
-            source = self.snapshot.keys[accounts[0]] if accounts else ""
-            start = 1 if data[:1] and data[0] in _TRANSFERS else 2 if tuple(data[:2]) == _TRANSFER_WITH_FEE else 0
-            if source in stated and start and len(data) >= start + 8:
-                stated[source] += int.from_bytes(data[start : start + 8], "little")
-        return Funds(RICH, {key: min(amount, AMPLE) for key, amount in stated.items()})
+        stated = stated_tokens(self.proposal, self.snapshot.keys)
+        return Funds(RICH, {key: min(stated.get(key, 0), AMPLE) for key in self.sources})
 
     def actual(self) -> Funds:
         """What is there now."""
@@ -104,8 +95,3 @@ class Trial:
             for key, (mint, program) in vacant_of(self.owner, self.snapshot).items()
         }
         return {key: made for key, made in opened.items() if made is not None and token.is_token_account(made)}
-
-    def is_associated(self, key: str) -> bool:
-        """Whether a token account is the one where the wallet's tokens of its mint arrive."""
-        source = self.sources[key]
-        return key == associated_account(self.owner, token.mint_of(source), str(source.owner))

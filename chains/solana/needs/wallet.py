@@ -24,6 +24,11 @@ def vacant_of(owner: str, snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     return {key: place for key, place in places.items() if key in named}
 
 
+def is_own_place(owner: str, key: str, account: Account) -> bool:
+    """Whether a token account is the one where the wallet's tokens of its mint arrive."""
+    return key == associated_account(owner, token.mint_of(account), str(account.owner))
+
+
 def concerns(owner: str, snapshot: Snapshot) -> bool:
     """Whether a transaction can take anything from the wallet."""
     return owner in snapshot.keys or bool(held_by(owner, snapshot) or vacant_of(owner, snapshot))
