@@ -1,11 +1,15 @@
 """What a stranger's transaction can't do, and what is told when it can't be run here."""
 
+import asyncio
+import signal
+
 import pytest
 from solders.keypair import Keypair
 
 from chains.model import NATIVE
 from chains.needs import Limits, TransactionNeeds, Verdict
 from chains.solana.needs.find import find_needs
+from tests.integration.solana.conftest import chain_on
 from tests.integration.solana.needs.conftest import Plan, World
 from tests.integration.solana.needs.steps import FEE, open_account, pay, pay_tokens
 from tests.nodes.solana import RENT_MINIMUM, SOL
@@ -57,6 +61,35 @@ async def test_a_runner_that_broke(world: World) -> None:
     world.runner._process.kill()
     assert not (await ask(world, wallet, plan)).exact
     assert (await ask(world, wallet, plan)).exact
+
+
+async def test_a_runner_that_hangs(world: World) -> None:
+    """It is killed soon after its time, while everything else goes on; what was asked is answered all the same."""
+    wallet = Keypair().pubkey()
+    plan = Plan([pay(wallet, world.node.bank.pubkey(), SOL)])
+    assert (await ask(world, wallet, plan)).exact
+    assert world.runner._process is not None
+    world.runner._process.send_signal(signal.SIGSTOP)
+    asked = asyncio.create_task(ask(world, wallet, plan, seconds=0.2))
+    turns = 0
+    while not asked.done():
+        await asyncio.sleep(0.01)
+        turns += 1
+    assert not asked.result().exact
+    assert 20 < turns < 300
+    assert (await ask(world, wallet, plan)).exact
+
+
+async def test_the_chain_asks_for_itself(world: World) -> None:
+    """A chain answers with its own endpoints, and ends what it started."""
+    wallet = Keypair().pubkey()
+    transaction = Plan([pay(wallet, world.node.bank.pubkey(), SOL)]).unsigned(wallet)
+    async with chain_on(world.node.rpc_url) as chain:
+        needs = await chain.find_needs(str(wallet), transaction, Limits([NATIVE]))
+        assert needs.exact
+        process = chain._runner._process
+        assert process is not None
+    assert process.returncode is not None
 
 
 async def test_absurd_amounts_are_refused(world: World) -> None:
