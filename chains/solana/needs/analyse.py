@@ -1,13 +1,17 @@
 """What a transaction needs of a wallet: run with ample funds, then with as little as works, then with one unit less."""
 
+from typing import Final
+
 from chains.needs import Verdict
-from chains.solana.needs import token
+from chains.solana.needs import failure, token
 from chains.solana.needs.diagnose import diagnose, opens
 from chains.solana.needs.finding import Finding, Taken
 from chains.solana.needs.machine import RICH, Run
 from chains.solana.needs.search import find_least
 from chains.solana.needs.trial import Funds, OutOfTime, Trial
 from chains.solana.needs.wallet import is_own_place
+
+_MOST_HINTS: Final = 16
 
 
 def analyse(trial: Trial) -> Finding:
@@ -114,8 +118,19 @@ def _least_coin(trial: Trial, tokens: dict[str, int], spent: Run) -> tuple[int, 
     if net <= 0 and works(0) and works(1):
         return 0, True
     least = max(0, net, _fee(trial, spent))
-    found = find_least(works, least + keep, least + 1, RICH)
+    found = find_least(works, _hinted(trial, tokens, least + keep), least + 1, RICH)
     return (found.amount, found.is_proven) if found is not None else None
+
+
+def _hinted(trial: Trial, tokens: dict[str, int], guess: int) -> int:
+    """A better guess: what the runtime says that a transfer lacked. Only where the search begins; runs decide."""
+    for _ in range(_MOST_HINTS):
+        run = trial.run(Funds(guess, tokens))
+        lack = failure.lacking_lamports(run.logs) if run.error is not None else 0
+        if not 0 < lack < RICH - guess:
+            break
+        guess += lack
+    return guess
 
 
 def _is_tight(trial: Trial, funds: Funds) -> bool:

@@ -1,5 +1,7 @@
 """Why a transaction failed, in words for people. No I/O. Programs' logs are never quoted: anybody may write there."""
 
+import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from chains.solana.needs.proposal import Proposal
@@ -8,6 +10,7 @@ OWNER_MISMATCH: Final = 4
 """The token programs' word for a spender who is neither owner nor delegate."""
 _INSUFFICIENT: Final = 1
 _MOST_TEXT: Final = 120
+_LACKING: Final = re.compile(r"Transfer: insufficient lamports (\d{1,20}), need (\d{1,20})", re.ASCII)
 
 
 def custom_code(error: Any) -> int | None:
@@ -38,6 +41,14 @@ def describe(error: Any, proposal: Proposal, keys: tuple[str, ...]) -> str:
     if type(account) is int and account < len(keys):
         return f"account {keys[account]} would be left with less than the rent minimum"
     return f"fails with {_plain(error)}"
+
+
+def lacking_lamports(logs: Sequence[str]) -> int:
+    """What the last refused transfer lacked, by the log; anybody can write such a line, so it is a hint."""
+    for line in reversed(logs):
+        if (found := _LACKING.fullmatch(line)) is not None:
+            return int(found[2]) - int(found[1])
+    return 0
 
 
 def _plain(error: Any) -> str:
