@@ -13,7 +13,14 @@ _BATCH: Final = 100
 """Requests a batch: hosted nodes take 100 and more."""
 
 _UNKNOWN_METHOD: Final = (-32601, -32004)
-_BAD_PARAMETERS: Final = -32602
+_UNKNOWN_WORDS: Final = (
+    "not supported",
+    "unsupported",
+    "not available",
+    "does not exist",
+    "not enabled",
+    "not allowed",
+)
 
 
 class OutOfCalls(Exception):
@@ -77,12 +84,10 @@ class Node:
 
 
 def is_unsupported(answer: Any) -> bool:
-    """Whether the node does not have the method, or not with these parameters."""
+    """Whether the node says that it does not have the method, whatever it is asked."""
     if not isinstance(answer, RpcError):
         return False
-    words = ("not supported", "unsupported", "not available", "does not exist", "not found", "not enabled", "unknown method")
-    lowered = answer.text.lower()
-    return answer.code in (*_UNKNOWN_METHOD, _BAD_PARAMETERS) or any(word in lowered for word in words)
+    return answer.code in _UNKNOWN_METHOD or any(words in answer.text.lower() for words in _UNKNOWN_WORDS)
 
 
 def usable(answer: Any) -> Any:

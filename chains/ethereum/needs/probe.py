@@ -18,9 +18,10 @@ from chains.rpc import Request
 _SELECTOR: Final = "0x9a0bd5c7"
 
 
-def plain_request(node: Node, proposal: Proposal, state: State, **more: Any) -> Request:
-    """The call itself, with other state: whether it works is all that it tells."""
-    return "eth_call", [proposal.call(gas=gas_of(proposal.gas)), node.block, state.override(), *more.values()]
+def plain_request(node: Node, proposal: Proposal, state: State, time: int | None = None) -> Request:
+    """The call itself, with other state, and in a block of another time: whether it works is all that it tells."""
+    block = [] if time is None else [{"time": hex(time)}]
+    return "eth_call", [proposal.call(gas=gas_of(proposal.gas)), node.block, state.override(), *block]
 
 
 def worked(answer: Any) -> bool:
@@ -37,13 +38,18 @@ def read_plain(answer: Any) -> Run:
 
 
 def probe_request(node: Node, proposal: Proposal, state: State, tokens: Sequence[str]) -> Request | None:
-    """None when nothing can be planted: a deployment has no target."""
-    if proposal.to is None:
+    """None when nothing can be planted: a deployment has no target, and a wallet's own code must stay."""
+    if proposal.to is None or proposal.sender in state.code:
         return None
     head = [int(proposal.to, 16), proposal.value, len(tokens), *(int(token, 16) for token in tokens)]
     text = _SELECTOR + "".join(hex_word(word)[2:] for word in head) + proposal.data[2:]
     call = {"from": proposal.sender, "to": proposal.sender, "data": text, "gas": hex(MOST_GAS)}
     return "eth_call", [call, node.block, state.with_code(proposal.sender, runtime("Prober")).override()]
+
+
+def is_planted(answer: Any) -> bool:
+    """Whether the node ran the planted code: one that ignores overrides answers with nothing, as an account does."""
+    return worked(answer) and bool(data(answer))
 
 
 def read_probe(answer: Any, tokens: Sequence[str]) -> Run:

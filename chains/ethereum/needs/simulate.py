@@ -42,7 +42,8 @@ def read_simulation(answer: Any, proposal: Proposal, tokens: Sequence[str]) -> R
         fell = {
             token: first - last
             for token, one, two in zip(tokens, before, after, strict=True)
-            if (first := amount_of(one["returnData"])) is not None and (last := amount_of(two["returnData"])) is not None
+            if (first := amount_of(one["returnData"])) is not None
+            and (last := amount_of(two["returnData"])) is not None
         }
         return Run(None, tuple(moves_of(main["logs"], proposal.sender)), fell)
     except (KeyError, TypeError, IndexError, ValueError) as error:

@@ -53,15 +53,30 @@ class _Search:
 
 
 async def find_slots(node: Node, memory: Memory, views: Iterable[View]) -> dict[View, Slot]:
-    """The slot of each view that has one. Those that are no view, or computed, are left out."""
-    views = list(dict.fromkeys(views))
-    found = await _recall(node, memory, views)
-    searches = await _look(node, memory, [each for each in views if each not in found])
-    fields = await _try(node, searches)
-    proven = await _prove(node, fields)
+    """The slot of each view that has one. Those that are no view, or computed, are left out.
+
+    One view of each kind is searched for; the others follow from its layout, where it is a usual one.
+    """
+    waiting = list(dict.fromkeys(views))
+    found = await _recall(node, memory, waiting)
+    waiting = [each for each in waiting if each not in found]
+    first = list({(each.contract, each.selector): each for each in reversed(waiting)}.values())
+    found |= await _search(node, memory, first)
+    waiting = [each for each in waiting if each not in first]
+    found |= await _recall(node, memory, waiting)
+    alike = {(each.contract, each.selector) for each in found}
+    odd = [each for each in waiting if each not in found and (each.contract, each.selector) in alike]
+    return found | await _search(node, memory, odd)
+
+
+async def _search(node: Node, memory: Memory, views: Sequence[View]) -> dict[View, Slot]:
+    """Slots of views that nothing is known of."""
+    proven = await _prove(node, await _try(node, await _look(node, memory, views)))
     for each, slot in proven.items():
-        _learn(memory, each, slot)
-    return {**found, **proven}
+        layout = guesses(each.owners).get(slot.place[1])
+        if layout is not None:
+            memory.learn(each.contract, each.selector, Known(slot.place[0], layout, slot.field))
+    return proven
 
 
 def amount_of(answer: Any) -> int | None:
@@ -79,7 +94,10 @@ async def _recall(node: Node, memory: Memory, views: Sequence[View]) -> dict[Vie
     known = {each: layout for each in views if (layout := memory.layout(each.contract, each.selector))}
     requests: list[Request] = []
     for each, layout in known.items():
-        requests += [each.request(node), ("eth_getStorageAt", [layout.contract, layout.layout.key(*each.owners), node.block])]
+        requests += [
+            each.request(node),
+            ("eth_getStorageAt", [layout.contract, layout.layout.key(*each.owners), node.block]),
+        ]
     answers = await node.many(requests)
     found: dict[View, Slot] = {}
     for number, (each, layout) in enumerate(known.items()):
@@ -180,10 +198,3 @@ def _is_near(shown: int, asked: int, field: Field) -> bool:
     if field.scale is None:
         return shown == asked
     return abs(shown - asked) <= 1 + asked // _ROUNDING
-
-
-def _learn(memory: Memory, view: View, slot: Slot) -> None:
-    """Remember the layout, if the key is one that a usual mapping gives."""
-    layout = guesses(view.owners).get(slot.place[1])
-    if layout is not None:
-        memory.learn(view.contract, view.selector, Known(slot.place[0], layout, slot.field))

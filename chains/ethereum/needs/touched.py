@@ -15,6 +15,7 @@ MOST_FRAMES: Final = 20_000
 """Calls of one trace that are read."""
 MOST_TOKENS: Final = 12
 MOST_APPROVALS: Final = 24
+MOST_SPENDERS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +91,18 @@ def _read_call(to: str, caller: str, data: str, sender: str) -> Touched:
     if selector == words.ALLOWANCE and second:
         return Touched(frozenset({to}), frozenset({allowance(to, sender, second)}))
     if selector == words.PERMIT_TRANSFER and fourth:
-        return Touched(frozenset({fourth}), frozenset({allowance(fourth, sender, to), permit(to, sender, fourth, caller)}))
+        return Touched(
+            frozenset({fourth}), frozenset({allowance(fourth, sender, to), permit(to, sender, fourth, caller)})
+        )
     return Touched()
 
 
-def guess(sender: str, tokens: Iterable[str], spenders: Iterable[str]) -> Touched:
+def guess_approvals(sender: str, tokens: Iterable[str], spenders: Iterable[str]) -> Touched:
     """Without a trace: every pair of a token and a contract that may be a spender of it."""
-    tokens, spenders = list(tokens)[:MOST_TOKENS], [each for each in spenders if each != sender]
-    approvals = {allowance(token, sender, spender) for token in tokens for spender in spenders if spender != token}
+    tokens = set(tokens)
+    spenders = [each for each in dict.fromkeys(spenders) if each not in tokens and each != sender][:MOST_SPENDERS]
+    approvals = {allowance(token, sender, spender) for token in tokens for spender in spenders}
     if PERMIT2 in spenders:
-        approvals |= {
-            permit(PERMIT2, sender, token, spender)
-            for token in tokens
-            for spender in spenders
-            if spender not in (PERMIT2, token)
-        }
-    return Touched(frozenset(tokens), frozenset(approvals))
+        through = [spender for spender in spenders if spender != PERMIT2]
+        approvals |= {permit(PERMIT2, sender, token, spender) for token in tokens for spender in through}
+    return Touched(frozenset(), frozenset(approvals))
