@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from chains.errors import Unavailable
 from chains.ethereum.answers import quantity
 from chains.ethereum.needs.look import Seen
 from chains.ethereum.needs.node import Node
@@ -9,7 +10,6 @@ from chains.ethereum.needs.probe import plain_request, worked
 from chains.ethereum.needs.proposal import Proposal
 from chains.ethereum.needs.reverts import Cause, Failure
 from chains.ethereum.needs.words import word_at
-from chains.errors import Unavailable
 from chains.needs import Verdict
 
 _OLDEST: Final = 400 * 86_400

@@ -61,16 +61,16 @@ _NAMED: Final[dict[str, tuple[Cause, str]]] = {
     "1a15a3cc": (Cause.DEADLINE, "PermitExpired"),
 }
 _WORDS: Final = (
-    (Cause.ALLOWANCE, re.compile(r"allowance|not approved|caller is not (token )?owner|transfer_from_failed", re.I)),
-    (Cause.DEADLINE, re.compile(r"expired|deadline|transaction too old", re.I)),
-    (Cause.BALANCE, re.compile(r"exceeds balance|insufficient (balance|funds)|not enough balance", re.I)),
+    (Cause.ALLOWANCE, re.compile(r"allowance|not approved|caller is not (token )?owner|transfer_from_failed", re.IGNORECASE)),
+    (Cause.DEADLINE, re.compile(r"expired|deadline|transaction too old", re.IGNORECASE)),
+    (Cause.BALANCE, re.compile(r"exceeds balance|insufficient (balance|funds)|not enough balance", re.IGNORECASE)),
 )
-_OUT_OF_GAS = re.compile(r"out ?of ?gas|intrinsic gas|gas limit|gas required exceeds|gas too low", re.I)
+_OUT_OF_GAS = re.compile(r"out ?of ?gas|intrinsic gas|gas limit|gas required exceeds|gas too low", re.IGNORECASE)
 _EXECUTION = re.compile(
     r"revert|vm execution error|out ?of ?gas|intrinsic gas|gas required exceeds|invalid opcode|invalid jump|opcode"
     r"|stack (under|over)flow|insufficient (funds|balance)|write protection|execution (fatal|error|failed)"
     r"|create collision|max code size|nonce.*overflow",
-    re.I,
+    re.IGNORECASE,
 )
 
 

@@ -99,9 +99,7 @@ class Settling:
         """Allowances that the chain's own state may not have enough of. Permit2's may be enough, and expired."""
         found = []
         for view, slot in self._seen.slots.items():
-            if view.selector == PERMIT_ALLOWANCE:
-                found.append(view)
-            elif view != self._balance(view.contract) and slot.amount < amounts.get(view.contract, 0):
+            if view.selector == PERMIT_ALLOWANCE or (view != self._balance(view.contract) and slot.amount < amounts.get(view.contract, 0)):
                 found.append(view)
         return found
 

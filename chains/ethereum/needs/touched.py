@@ -66,14 +66,19 @@ def frames(trace: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def read_trace(trace: Any, sender: str) -> Touched:
-    """What a traced call touched, also where it failed."""
-    found, reads = Touched(), set()
+    """What a traced call touched, also where it failed.
+
+    What the sender calls itself, and what failed, may be a token that burns without a transfer.
+    """
+    found, reads, burning = Touched(), set(), set()
     for frame in frames(trace):
         to, caller = lower(frame.get("to")), lower(frame.get("from"))
         reads.add(to)
         if frame.get("type") not in ("DELEGATECALL", "CALLCODE"):
-            found |= _read_call(to, caller, str(frame.get("input") or "0x").lower(), sender)
-    return found | Touched(reads=frozenset(reads - {""}))
+            found |= _read_call(to, caller, lower(frame.get("input")), sender)
+            if (caller == sender or frame.get("error")) and frame.get("type") == "CALL":
+                burning.add(to)
+    return found | Touched(frozenset(burning - {"", sender}), frozenset(), frozenset(reads - {""}))
 
 
 def _read_call(to: str, caller: str, data: str, sender: str) -> Touched:
@@ -83,18 +88,17 @@ def _read_call(to: str, caller: str, data: str, sender: str) -> Touched:
         return Touched(frozenset({to}))
     if first != sender:
         return Touched()
-    if selector == words.TRANSFER_FROM:
-        return Touched(frozenset({to}), frozenset({allowance(to, sender, caller)} if caller != sender else ()))
-    if selector == words.BALANCE_OF:
-        return Touched(frozenset({to}))
+    token, approvals = to, frozenset[View]()
     second, fourth = address_at(data, 1), address_at(data, 3)
-    if selector == words.ALLOWANCE and second:
-        return Touched(frozenset({to}), frozenset({allowance(to, sender, second)}))
-    if selector == words.PERMIT_TRANSFER and fourth:
-        return Touched(
-            frozenset({fourth}), frozenset({allowance(fourth, sender, to), permit(to, sender, fourth, caller)})
-        )
-    return Touched()
+    if selector == words.TRANSFER_FROM and caller != sender:
+        approvals = frozenset({allowance(to, sender, caller)})
+    elif selector == words.ALLOWANCE and second:
+        approvals = frozenset({allowance(to, sender, second)})
+    elif selector == words.PERMIT_TRANSFER and fourth:
+        token, approvals = fourth, frozenset({allowance(fourth, sender, to), permit(to, sender, fourth, caller)})
+    elif selector not in (words.BALANCE_OF, words.TRANSFER_FROM):
+        return Touched()
+    return Touched(frozenset({token}), approvals)
 
 
 def guess_approvals(sender: str, tokens: Iterable[str], spenders: Iterable[str]) -> Touched:
