@@ -44,6 +44,7 @@ def make_outflows(
     proposal: Proposal,
     found: Found,
     terms: Terms,
+    *,
     limit: int | None,
     fees: Layer1 | None,
     queue: Queue | None,

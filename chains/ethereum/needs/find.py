@@ -93,7 +93,7 @@ class _Finder:
         if self.terms.pays_gas and nonce is not None and nonce < start.nonce:
             return self._needs(Found({}, Verdict.REVERTS, f"nonce {nonce} was used already", exact=True, method="call"))
         if self.proposal.data == "0x" and not start.target_has_code and not start.has_code:
-            found = await self._plain(start)
+            found = await self._plain()
         else:
             seen = None
             if any(way != "decode" for way in self.ways):
@@ -106,7 +106,7 @@ class _Finder:
     def unknown(self, detail: str) -> TransactionNeeds:
         return self._needs(Found({}, Verdict.UNKNOWN, detail, exact=False, method=self.ways[0]))
 
-    async def _plain(self, start: Start) -> Found:
+    async def _plain(self) -> Found:
         """Coins to an account without code: what is sent is what is needed, by the protocol's own rule."""
         gas = None
         if self.proposal.gas is None and self.terms.pays_gas:
@@ -154,7 +154,7 @@ class _Finder:
             fees = await layer1.read_layer1(self.node, self.proposal, limit)
             if fees.data is None:
                 found = found.but(exact=False, detail=found.detail or "its layer 1 fee is not known")
-        queue = read_queue(start.queue, self.proposal.sender, queued=start.queued, nonce=self.proposal.nonce)
+        queue = read_queue(start.queue, queued=start.queued, nonce=self.proposal.nonce)
         return self._needs(found, limit, fees, queue, start.blob_price)
 
     def _needs(
@@ -165,7 +165,9 @@ class _Finder:
         queue: Queue | None = None,
         blob_price: int | None = None,
     ) -> TransactionNeeds:
-        outflows = make_outflows(self.proposal, found, self.terms, limit, fees, queue, blob_price)
+        outflows = make_outflows(
+            self.proposal, found, self.terms, limit=limit, fees=fees, queue=queue, blob_price=blob_price
+        )
         totals: dict[str, int] = {}
         for outflow in outflows:
             totals[outflow.asset] = totals.get(outflow.asset, 0) + outflow.amount

@@ -49,6 +49,7 @@ async def look(
     else:
         touched, spenders = await _guess(node, memory, proposal, known)
     state, slots, tried = opening_state(proposal), dict[View, Slot](), set[View]()
+    seen: Seen | None = None
     for _ in range(_MOST_ROUNDS):
         for _ in range(2):  # a token that is one may bring guessed approvals
             new = [each for each in touched.views(proposal.sender) if each not in tried]
@@ -63,7 +64,7 @@ async def look(
         touched |= seen.touched | _told(seen.run, proposal.sender, _tokens_of(slots))
         if not set(touched.views(proposal.sender)) - tried:
             break
-    return replace(seen, touched=touched)
+    return replace(seen, touched=touched) if seen is not None else None
 
 
 def _tokens_of(slots: Mapping[View, Slot]) -> list[str]:

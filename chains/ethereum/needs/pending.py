@@ -27,7 +27,7 @@ class Queue:
     """False when one may move more than is counted, or when only their number is known."""
 
 
-def read_queue(answer: Any, sender: str, *, queued: int, nonce: int | None) -> Queue:
+def read_queue(answer: Any, *, queued: int, nonce: int | None) -> Queue:
     """Of an answer of `txpool_contentFrom`; of the mere number when the node has none.
 
     One with this transaction's own nonce is replaced by it, and later ones come after it.

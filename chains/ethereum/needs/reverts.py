@@ -60,10 +60,11 @@ _NAMED: Final[dict[str, tuple[Cause, str]]] = {
     "203d82d8": (Cause.DEADLINE, "Expired"),
     "1a15a3cc": (Cause.DEADLINE, "PermitExpired"),
 }
+_ANY: Final = re.IGNORECASE
 _WORDS: Final = (
-    (Cause.ALLOWANCE, re.compile(r"allowance|not approved|caller is not (token )?owner|transfer_from_failed", re.IGNORECASE)),
-    (Cause.DEADLINE, re.compile(r"expired|deadline|transaction too old", re.IGNORECASE)),
-    (Cause.BALANCE, re.compile(r"exceeds balance|insufficient (balance|funds)|not enough balance", re.IGNORECASE)),
+    (Cause.ALLOWANCE, re.compile(r"allowance|not approved|caller is not (token )?owner|transfer_from_failed", _ANY)),
+    (Cause.DEADLINE, re.compile(r"expired|deadline|transaction too old", _ANY)),
+    (Cause.BALANCE, re.compile(r"exceeds balance|insufficient (balance|funds)|not enough balance", _ANY)),
 )
 _OUT_OF_GAS = re.compile(r"out ?of ?gas|intrinsic gas|gas limit|gas required exceeds|gas too low", re.IGNORECASE)
 _EXECUTION = re.compile(

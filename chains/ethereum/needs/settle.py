@@ -97,11 +97,12 @@ class Settling:
 
     def _doubted(self, amounts: Mapping[str, int]) -> list[View]:
         """Allowances that the chain's own state may not have enough of. Permit2's may be enough, and expired."""
-        found = []
-        for view, slot in self._seen.slots.items():
-            if view.selector == PERMIT_ALLOWANCE or (view != self._balance(view.contract) and slot.amount < amounts.get(view.contract, 0)):
-                found.append(view)
-        return found
+        return [
+            view
+            for view, slot in self._seen.slots.items()
+            if view != self._balance(view.contract)
+            and (view.selector == PERMIT_ALLOWANCE or slot.amount < amounts.get(view.contract, 0))
+        ]
 
     def _together(self, amounts: Mapping[str, int]) -> State:
         """Exactly these amounts of what is needed, the chain's own of what is not, and approvals in plenty."""

@@ -37,10 +37,9 @@ class View:
     def accesses(self, node: Node) -> list[Request]:
         """What the view reads: for these owners, and for strangers."""
         strangers = [f"0x{hash_word(SENTINEL, number) >> 96:040x}" for number in range(len(self.owners))]
-        return [
-            ("eth_createAccessList", [{"to": self.contract, "data": view(self.selector, *owners), "gas": VIEW_GAS}, node.block])
-            for owners in (self.owners, strangers)
-        ]  # fmt: skip
+        texts = [view(self.selector, *owners) for owners in (self.owners, strangers)]
+        calls = [{"to": self.contract, "data": text, "gas": VIEW_GAS} for text in texts]
+        return [("eth_createAccessList", [call, node.block]) for call in calls]
 
 
 @dataclass(frozen=True, slots=True)

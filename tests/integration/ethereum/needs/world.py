@@ -93,9 +93,7 @@ class World:
         more = {**fees, **fields, "gas": hex(gas["limit"])}
         value = int(transaction.get("value", "0x0"), 16)
         try:
-            receipt = await self.node.send(
-                sender, transaction.get("to"), transaction.get("data", "0x"), value, **more
-            )
+            receipt = await self.node.send(sender, transaction.get("to"), transaction.get("data", "0x"), value, **more)
         except NodeError as error:
             assert "nsufficient funds" in str(error)
             return False
