@@ -6,7 +6,7 @@ from chains.errors import Unavailable
 from chains.ethereum.answers import quantity
 from chains.ethereum.needs.look import Seen
 from chains.ethereum.needs.node import Node
-from chains.ethereum.needs.probe import plain_request, worked
+from chains.ethereum.needs.probe import plain_request, read_plain
 from chains.ethereum.needs.proposal import Proposal
 from chains.ethereum.needs.reverts import Cause, Failure
 from chains.ethereum.needs.words import word_at
@@ -24,7 +24,7 @@ async def diagnose(node: Node, proposal: Proposal, seen: Seen, failure: Failure)
         return Verdict.ALLOWANCE, f"an approval is missing: {failure.text}"
     if failure.cause is Cause.GAS:
         return Verdict.REVERTS, "the gas limit is too low" if proposal.gas is not None else "it uses too much gas"
-    passed = await _find_deadline(node, proposal, seen)
+    passed = await _find_deadline(node, proposal, seen, failure)
     if passed is not None:
         return Verdict.DEADLINE, f"its deadline has passed: {failure.text}"
     if failure.cause is Cause.DEADLINE:
@@ -34,19 +34,24 @@ async def diagnose(node: Node, proposal: Proposal, seen: Seen, failure: Failure)
     return Verdict.REVERTS, f"it fails whatever is there: {failure.text}"
 
 
-async def _find_deadline(node: Node, proposal: Proposal, seen: Seen) -> int | None:
-    """A time named in the calldata at which it would have worked."""
+async def _find_deadline(node: Node, proposal: Proposal, seen: Seen, failure: Failure) -> int | None:
+    """A time named in the calldata up to which it ended otherwise, and after which it fails just as it does now."""
     now = int(node.at.time.timestamp()) if node.at.time else await _time(node)
     words = [word_at(proposal.data, number) for number in range(_MOST_WORDS)]
-    times = sorted({word for word in words if word is not None and now - _OLDEST < word < now}, reverse=True)
-    times = times[: min(_MOST_TIMES, max(0, node.left - 2))]
-    answers = await node.many([plain_request(node, proposal, seen.state, time) for time in times])
-    for time, answer in zip(times, answers, strict=True):
+    named = sorted({word for word in words if word is not None and now - _OLDEST < word < now}, reverse=True)
+    named = named[: min(_MOST_TIMES, max(0, node.left // 3 - 2))]
+    moments = [(time - 1, time, time + 1) for time in named]
+    requests = [plain_request(node, proposal, seen.state, moment) for times in moments for moment in times]
+    answers = iter(await node.many(requests))
+    for time in named:
         try:
-            if worked(answer):
-                return time
+            before, last, after = (read_plain(next(answers)).failure for _ in range(3))
         except Unavailable:  # the node has no blocks of another time
             return None
+        if after == failure and failure not in (before, last):
+            return time
+        if after == last == failure != before:
+            return time - 1
     return None
 
 

@@ -1,4 +1,4 @@
-"""A proposed, unsigned transaction, as JSON-RPC writes one: read strictly, since what is misread is asked of a person."""
+"""A proposed, unsigned transaction, as JSON-RPC writes one: read strictly: what is misread is asked of people."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -66,9 +66,9 @@ _WORDS: Final = (
     (Cause.DEADLINE, re.compile(r"expired|deadline|transaction too old", _ANY)),
     (Cause.BALANCE, re.compile(r"exceeds balance|insufficient (balance|funds)|not enough balance", _ANY)),
 )
-_OUT_OF_GAS = re.compile(r"out ?of ?gas|intrinsic gas|gas limit|gas required exceeds|gas too low", re.IGNORECASE)
+_OUT_OF_GAS = re.compile(r"out ?of ?gas|oog|intrinsic gas|gas limit|gas required exceeds|gas too low", re.IGNORECASE)
 _EXECUTION = re.compile(
-    r"revert|vm execution error|out ?of ?gas|intrinsic gas|gas required exceeds|invalid opcode|invalid jump|opcode"
+    r"revert|vm (execution )?error|out ?of ?gas|intrinsic gas|gas required exceeds|invalid opcode|invalid jump|opcode"
     r"|stack (under|over)flow|insufficient (funds|balance)|write protection|execution (fatal|error|failed)"
     r"|create collision|max code size|nonce.*overflow",
     re.IGNORECASE,

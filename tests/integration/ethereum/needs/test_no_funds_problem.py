@@ -56,9 +56,7 @@ async def test_a_passed_deadline(world: World) -> None:
     past = int(head["timestamp"], 16) - 60
     for deadline, verdict in ((past, Verdict.DEADLINE), (FAR, Verdict.ALLOWANCE)):
         bought = await world.call(shop, "buyBefore(address,uint256,uint256)", token, 5, deadline)
-        swapped = await world.call(
-            exchange, "swapExactIn(address,address,uint256,uint256)", token, token, 5, deadline
-        )
+        swapped = await world.call(exchange, "swapExactIn(address,address,uint256,uint256)", token, token, 5, deadline)
         for ways in EACH_WAY:
             assert (await world.find(bought, ways=ways)).verdict is verdict, ways
             assert (await world.find(swapped, ways=ways)).verdict is verdict, ways
