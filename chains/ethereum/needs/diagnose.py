@@ -24,7 +24,7 @@ async def diagnose(node: Node, proposal: Proposal, seen: Seen, failure: Failure)
         return Verdict.ALLOWANCE, f"an approval is missing: {failure.text}"
     if failure.cause is Cause.GAS:
         return Verdict.REVERTS, "the gas limit is too low" if proposal.gas is not None else "it uses too much gas"
-    passed = await _find_deadline(node, proposal, seen, failure)
+    passed = await _find_deadline(node, proposal, seen)
     if passed is not None:
         return Verdict.DEADLINE, f"its deadline has passed: {failure.text}"
     if failure.cause is Cause.DEADLINE:
@@ -34,15 +34,19 @@ async def diagnose(node: Node, proposal: Proposal, seen: Seen, failure: Failure)
     return Verdict.REVERTS, f"it fails whatever is there: {failure.text}"
 
 
-async def _find_deadline(node: Node, proposal: Proposal, seen: Seen, failure: Failure) -> int | None:
+async def _find_deadline(node: Node, proposal: Proposal, seen: Seen) -> int | None:
     """A time named in the calldata up to which it ended otherwise, and after which it fails just as it does now."""
     now = int(node.at.time.timestamp()) if node.at.time else await _time(node)
     words = [word_at(proposal.data, number) for number in range(_MOST_WORDS)]
     named = sorted({word for word in words if word is not None and now - _OLDEST < word < now}, reverse=True)
     named = named[: min(_MOST_TIMES, max(0, node.left // 3 - 2))]
+    if not named:
+        return None
     moments = [(time - 1, time, time + 1) for time in named]
+    now_request = plain_request(node, proposal, seen.state)
     requests = [plain_request(node, proposal, seen.state, moment) for times in moments for moment in times]
-    answers = iter(await node.many(requests))
+    answers = iter(await node.many([now_request, *requests]))
+    failure = read_plain(next(answers)).failure
     for time in named:
         try:
             before, last, after = (read_plain(next(answers)).failure for _ in range(3))
