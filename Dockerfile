@@ -9,7 +9,7 @@ COPY config config
 COPY notifier notifier
 COPY watcher watcher
 RUN python3 -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+    && /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock \
     && /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && useradd --system --create-home --home-dir /data watcher
 USER watcher
