@@ -16,7 +16,7 @@ from chains.ethereum.needs.memory import Memory
 from chains.ethereum.reader import BalanceReader
 from chains.ethereum.registry import Registry
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
-from chains.needs import Limits, TransactionNeeds
+from chains.needs import BadTransaction, Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
 
@@ -165,9 +165,11 @@ class EthereumChain:
         return Fee(await fees.price_of_gas(self._rpc))
 
     async def find_needs(
-        self, sender: str, transaction: Mapping[str, Any], limits: Limits, *, pays_gas: bool = True
+        self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
     ) -> TransactionNeeds:
-        """What a proposed transaction needs of its sender at the head. Raises `BadTransaction`, `Unavailable`."""
+        """See `Chain.find_needs`; with `pays_gas` False somebody else pays it: a paymaster, or a bundler's deposit."""
+        if isinstance(transaction, str):
+            raise BadTransaction("", "not_an_object", "must be an object with to, data, value, as in JSON-RPC")
         try:
             head = await self._numbered("latest")
         except BlockGone as error:

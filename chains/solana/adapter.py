@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from typing import Literal, Self
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Self
 
 from chains.errors import Unavailable
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
-from chains.needs import Limits, TransactionNeeds
+from chains.needs import BadTransaction, Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.solana import fees, receipts
 from chains.solana.accounts import Account, lamports_of, tokens_of
@@ -166,14 +166,13 @@ class SolanaChain:
         price = self._priority_fee if self._priority_fee is not None else await fees.recent_price(self._rpc)
         return fees.make_fee(price)
 
-    async def find_needs(self, owner: str, transaction: str, limits: Limits) -> TransactionNeeds:
-        """What `owner` must have for a transaction (base64, signed or not) to succeed.
-
-        Raises `BadTransaction`, `Unavailable`.
-        """
+    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
+        """See `Chain.find_needs`."""
+        if not isinstance(transaction, str):
+            raise BadTransaction("", "not_a_string", "must be base64 of a message or a transaction")
         return await find_needs(
             self._rpc,
-            owner,
+            sender,
             transaction,
             limits=limits,
             runner=self._runner,
