@@ -1,9 +1,10 @@
 """What the watcher asks of a network. Filled by `chains.ethereum` and `chains.solana`."""
 
-from collections.abc import AsyncGenerator, Collection
-from typing import Protocol, Self
+from collections.abc import AsyncGenerator, Collection, Mapping
+from typing import Any, Protocol, Self
 
 from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
+from chains.needs import Limits, TransactionNeeds
 
 
 class Chain(Protocol):
@@ -59,6 +60,13 @@ class Chain(Protocol):
 
     async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:
         """What a transaction brought to a holding, once at the closing depth; None until then, or if it failed."""
+
+    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
+        """What a proposed, unsigned transaction needs of its sender now, and what else is in its way.
+
+        `transaction`: an object as in JSON-RPC (EVM), base64 of a message or transaction (Solana). Nothing is claimed
+        exact that was not proven. Raises `BadTransaction` for what is none of this network, `Unavailable`.
+        """
 
     async def fee(self) -> Fee:
         """What transactions cost now, as a careful wallet would set it. Raises `Unavailable`.

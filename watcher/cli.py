@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from chains.errors import ChainError
 from config.errors import ConfigError
 from config.load import load_settings
 from watcher.store.errors import StoreError
@@ -67,6 +68,24 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
         typer.echo(f"ok     {result.what}" if result.fault is None else f"FAULT  {result.what}: {result.fault}")
     if any(result.fault is not None for result in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def bill(
+    network: Annotated[str, typer.Option(help="A configured network.")],
+    sender: Annotated[str, typer.Option("--from", help="Whose transaction it is.")],
+    transaction: Annotated[
+        str, typer.Option("--tx", help="A file, a JSON object as in JSON-RPC (EVM), or base64 (Solana).")
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say what a proposed transaction needs, which of it is missing, and what else is in its way."""
+    settings = load_settings(config)
+
+    from watcher.bill import find_bill  # noqa: PLC0415
+
+    for line in asyncio.run(find_bill(settings, network=network, sender=sender, transaction=transaction)):
+        typer.echo(line)
 
 
 @keys.command("create")
@@ -161,7 +180,7 @@ def main() -> None:
     """Entry point of `topup-watcher`: a mistake of the operator's is told in plain lines, not as a traceback."""
     try:
         app()
-    except (ConfigError, StoreError) as error:
+    except (ConfigError, StoreError, ChainError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(USAGE if isinstance(error, ConfigError) else 1)
 

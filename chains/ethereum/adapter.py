@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from chains.errors import BlockGone, Unavailable
 from chains.ethereum import fees, receipts
@@ -11,9 +11,12 @@ from chains.ethereum.answers import Header, classify, header, quantity
 from chains.ethereum.detect import Detector
 from chains.ethereum.follower import Follower
 from chains.ethereum.heads import HeadFeed
+from chains.ethereum.needs.find import find_needs
+from chains.ethereum.needs.memory import Memory
 from chains.ethereum.reader import BalanceReader
 from chains.ethereum.registry import Registry
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
+from chains.needs import BadTransaction, Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
 
@@ -54,6 +57,8 @@ class EthereumChain:
         """
         identity = Identity("eth_chainId", lambda answer: quantity(answer) == chain_id)
         self._network = network
+        self._chain_id = chain_id
+        self._learned = Memory(clock)
         self._close_at = close_confirmations
         self._rpc = RpcClient(
             http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
@@ -158,6 +163,28 @@ class EthereumChain:
     async def fee(self) -> Fee:
         """See `Chain.fee`."""
         return Fee(await fees.price_of_gas(self._rpc))
+
+    async def find_needs(
+        self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
+    ) -> TransactionNeeds:
+        """See `Chain.find_needs`; with `pays_gas` False somebody else pays it: a paymaster, or a bundler's deposit."""
+        if isinstance(transaction, str):
+            raise BadTransaction("", "not_an_object", "must be an object with to, data, value, as in JSON-RPC")
+        try:
+            head = await self._numbered("latest")
+        except BlockGone as error:
+            raise Unavailable(f"the head cannot be read: {error}") from error
+        return await find_needs(
+            self._rpc,
+            sender,
+            transaction,
+            at=head.ref,
+            fee=await self.fee(),
+            limits=limits,
+            chain_id=self._chain_id,
+            memory=self._learned,
+            pays_gas=pays_gas,
+        )
 
     async def _settled(self) -> Header:
         if not isinstance(self._close_at, int):

@@ -14,7 +14,8 @@ TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S1
 TOKEN_2022_PROGRAM: Final = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"  # noqa: S105  a program's address
 TOKEN_PROGRAMS: Final = frozenset({TOKEN_PROGRAM, TOKEN_2022_PROGRAM})
 SYSTEM_PROGRAM: Final = "11111111111111111111111111111111"
-_ASSOCIATED_PROGRAM: Final = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
+ASSOCIATED_PROGRAM: Final = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
+_ASSOCIATED: Final = Pubkey.from_string(ASSOCIATED_PROGRAM)
 
 _MINT_SIZE: Final = 82
 _ACCOUNT_SIZE: Final = 165
@@ -47,7 +48,7 @@ class Mint:
 def associated_account(owner: str, mint: str, program: str) -> str:
     """The address of an owner's associated token account. Raises ValueError for what is no address."""
     seeds = [bytes(Pubkey.from_string(part)) for part in (owner, program, mint)]
-    return str(Pubkey.find_program_address(seeds, _ASSOCIATED_PROGRAM)[0])
+    return str(Pubkey.find_program_address(seeds, _ASSOCIATED)[0])
 
 
 def read_account(answer: Any) -> Account | None:

@@ -2,16 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from typing import Literal, Self
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Self
 
 from chains.errors import Unavailable
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
+from chains.needs import BadTransaction, Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.solana import fees, receipts
 from chains.solana.accounts import Account, lamports_of, tokens_of
 from chains.solana.follower import Follower
 from chains.solana.ledger import Ledger
+from chains.solana.needs.find import find_needs
+from chains.solana.needs.process import Runner
+from chains.solana.needs.programs import Programs
 from chains.solana.pubsub import AccountFeed
 from chains.solana.reader import AccountReader, classify
 from chains.solana.registry import Mints, Registry
@@ -70,6 +74,7 @@ class SolanaChain:
         )
         self._reader = AccountReader(self._rpc, clock=clock)
         self._mints = Mints(network, assets, self._reader, clock=clock)
+        self._runner, self._programs = Runner(), Programs()
         wake = asyncio.Event()
         self._feed = AccountFeed(
             ws_urls,
@@ -107,6 +112,7 @@ class SolanaChain:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._feed.stop()
+        await self._runner.close()
         await self._rpc.__aexit__(*exc)
 
     async def check(self) -> None:
@@ -160,9 +166,24 @@ class SolanaChain:
         price = self._priority_fee if self._priority_fee is not None else await fees.recent_price(self._rpc)
         return fees.make_fee(price)
 
+    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
+        """See `Chain.find_needs`."""
+        if not isinstance(transaction, str):
+            raise BadTransaction("", "not_a_string", "must be base64 of a message or a transaction")
+        return await find_needs(
+            self._rpc,
+            sender,
+            transaction,
+            limits=limits,
+            runner=self._runner,
+            programs=self._programs,
+            min_slot=self._reader.slots.reads["confirmed"],
+        )
+
     def _begin_anew(self) -> None:
         self._reader.slots = Slots(clock=self._clock)
         self._mints.forget()
+        self._programs = Programs()
         self._follower.begin_anew()
 
     async def _read(self, holdings: Collection[Holding], commitment: Commitment, min_slot: int) -> tuple[Balance, ...]:

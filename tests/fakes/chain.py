@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
-from typing import Self
+from typing import Any, Self
 
 from chains.errors import BlockGone, ChainError
 from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
+from chains.needs import Limits, TransactionNeeds, Verdict
 
 
 class FakeChain:
@@ -16,6 +17,7 @@ class FakeChain:
         self.price = price
         self.depth = depth
         self.error: ChainError | None = None
+        self.needs: TransactionNeeds | None = None
         self.receipts: dict[tuple[str, Holding], int] = {}
         self.blocks: list[tuple[BlockRef, dict[Holding, int]]] = [(BlockRef(0, "0x00"), {})]
         self._watched: set[Holding] = set()
@@ -104,6 +106,14 @@ class FakeChain:
         self._raise()
         amount = self.receipts.get((transaction, holding))
         return None if amount is None else Receipt(transaction, holding, amount, self.blocks[-1][0])
+
+    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
+        """What the test said, whatever is asked about."""
+        del sender, transaction, limits
+        self._raise()
+        if self.needs is None:
+            return TransactionNeeds(self.blocks[-1][0], (), Verdict.UNKNOWN, "", False, "decode", frozenset(), (), 0)
+        return self.needs
 
     async def fee(self) -> Fee:
         self._raise()

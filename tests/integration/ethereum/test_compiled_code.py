@@ -10,7 +10,9 @@ import pytest
 from tests.nodes.anvil import ROOT
 
 
-@pytest.mark.parametrize("folder", ["chains/ethereum/planted", "tests/nodes/contracts"])
+@pytest.mark.parametrize(
+    "folder", ["chains/ethereum/planted", "chains/ethereum/needs/planted", "tests/nodes/contracts"]
+)
 def test_the_build_is_repeatable(folder: str, tmp_path: Path) -> None:
     """Building again from the sources gives the same bytes."""
     built = tmp_path / "built"

@@ -1,0 +1,1 @@
+"""What proposed transactions need, against a real node."""

@@ -1,0 +1,1 @@
+"""What proposed transactions need, proven on a local chain."""
