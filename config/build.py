@@ -169,6 +169,7 @@ def _build_tenant(
         stripe_webhook_secrets=tuple(hooks),
         endpoints=tuple(endpoints),
         policies=policies,
+        cool_off_seconds=entry.cool_off_seconds,
         requests_per_second=entry.requests_per_second,
         sources=tuple(
             _build_source(source, e, f"{pointer}/sources/{source}", base, errors) for source, e in entry.sources.items()

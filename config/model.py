@@ -158,6 +158,8 @@ class Tenant:
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     endpoints: tuple[Endpoint, ...]
     policies: Mapping[str, Policy]
+    cool_off_seconds: int = 86_400
+    """How long a replaced address waits before it counts: time to notice what nobody wanted."""
     requests_per_second: int = DEFAULT_REQUESTS_PER_SECOND
     """Of the API, for all keys together; twice as many at once after a rest."""
     sources: tuple[Source, ...] = ()

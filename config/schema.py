@@ -122,6 +122,7 @@ class TenantEntry(Strict):
     stripe_secret_key_file: str | None = None
     stripe_webhook_secrets: list[SecretStr] = []
     stripe_webhook_secret_file: str | None = None
+    cool_off_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
     requests_per_second: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_REQUESTS_PER_SECOND
     endpoints: list[EndpointEntry] = []
     sources: dict[Name, SourceEntry] = {}

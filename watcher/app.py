@@ -49,6 +49,7 @@ from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
 from watcher.refresh import refresh_policies
+from watcher.replacing import Replacer
 from watcher.schedule import Schedule, make_ticks
 from watcher.store.database import Database, conninfo
 from watcher.store.declare import declare_installation, declare_tenants
@@ -276,7 +277,9 @@ def make_handlers(
     inbound = Inbound(database, onramps.settings, clock=clock, new_id=new_id, rates=rates)
     sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
+    replacer = Replacer(database, onramps.settings, clock=clock, new_id=new_id)
     sweeps = (
+        replacer.replace_addresses,
         sweeper.look_at_due_sessions,
         sweeper.expire_top_ups,
         sweeper.expire_asks,

@@ -1,9 +1,12 @@
 """At start, policies that have changed since are carried to the wallets that follow them."""
 
+from collections.abc import Collection
+
 import structlog
-from sqlalchemy import and_, exists, or_, select, tuple_
+from sqlalchemy import RowMapping, and_, exists, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chains.model import NetworkId
 from config.model import Settings, Tenant
 from watcher.asks.lifecycle import cancel_asks_elsewhere
 from watcher.clock import Stamp
@@ -57,21 +60,39 @@ async def _refresh(
     row = await claim_wallet(conn, tenant.id, wallet_id)
     if row is None or row["deleted_at"] is not None:
         return []
+    try:
+        return await rebuild(conn, row, tenant, settings, stamp)
+    except Refused as error:
+        policy = row["policy"]
+        log.warning("policy.does_not_fit", tenant=tenant.id, wallet=wallet_id, policy=policy, reason=str(error))
+        return []
+
+
+async def rebuild(
+    conn: AsyncConnection,
+    row: RowMapping,
+    tenant: Tenant,
+    settings: Settings,
+    stamp: Stamp,
+    *,
+    moved: Collection[NetworkId] = (),
+) -> list[NewEvent]:
+    """Bring what a wallet means up to its row and the configuration; on networks that have `moved`, asks are over.
+
+    The wallet is locked. Raises `Refused`, and then nothing was written.
+    """
     spec = WalletSpec(
-        id=wallet_id,
+        id=row["id"],
         addresses=row["body"]["addresses"],
         policy=row["policy"],
         funding=row["funding"],
         initial=row["initial"],
         allow_off_curve=row["allow_off_curve"],
     )
-    try:
-        plan = plan_registration(spec, tenant, settings)
-    except Refused as error:
-        log.warning("policy.does_not_fit", tenant=tenant.id, wallet=wallet_id, policy=spec.policy, reason=str(error))
-        return []
-    await save_addresses(conn, tenant.id, wallet_id, plan.addresses, now=stamp.now)
-    kept = await save_requirements(conn, tenant.id, wallet_id, list_requirements(spec, tenant, plan, settings))
-    mine = (tenant.id, wallet_id)
-    events = await cancel_asks_elsewhere(conn, mine, plan.addresses, settings.networks, stamp)
-    return events + await withdraw(conn, mine, kept, TopUpStatus.RETRACTED, stamp, networks=plan.addresses)
+    plan = plan_registration(spec, tenant, settings)
+    await save_addresses(conn, tenant.id, spec.id, plan.addresses, now=stamp.now)
+    kept = await save_requirements(conn, tenant.id, spec.id, list_requirements(spec, tenant, plan, settings))
+    mine = (tenant.id, spec.id)
+    stayed = [network for network in plan.addresses if network not in moved]
+    events = await cancel_asks_elsewhere(conn, mine, stayed, settings.networks, stamp)
+    return events + await withdraw(conn, mine, kept, TopUpStatus.RETRACTED, stamp, networks=stayed)

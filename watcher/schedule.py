@@ -112,6 +112,7 @@ def make_ticks(poll_seconds: int) -> list[Tick]:
         Tick("look_at_due_sessions", min(5, poll_seconds)),
         Tick("expire_top_ups", 10),
         Tick("expire_asks", 10),
+        Tick("replace_addresses", 10),
         Tick("tell_overdue_top_ups", 60),
         Tick("nudge_settling", 30),
         Tick("prune", 3600),

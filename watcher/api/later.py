@@ -6,10 +6,7 @@ from watcher.api.auth import find_caller
 from watcher.api.problems import Problem
 from watcher.api.routing import Deps
 
-PATHS = (
-    ("POST", "/v1/users/{id}/erase"),
-    ("POST", "/v1/wallets/{id}/addresses/{network}/replace"),
-)
+PATHS = (("POST", "/v1/users/{id}/erase"),)
 
 
 def add_later_routes(app: web.Application, deps: Deps) -> None:

@@ -13,6 +13,7 @@ from watcher.asks.lifecycle import MOST_OPEN, IdReused, Over, TooMany
 from watcher.asks.spec import NotUnderstood
 from watcher.registration import AddressIsSet
 from watcher.render import render_faults
+from watcher.replacing import NotExpected
 from watcher.store.errors import StoreUnavailable
 from watcher.wallet_plan import Refused
 
@@ -83,7 +84,7 @@ def translate(error: Exception) -> Problem | None:
         return error
     if isinstance(error, Refused | NotUnderstood):
         return invalid(error.errors)
-    if isinstance(error, IdReused | TooMany | Over | AddressIsSet):
+    if isinstance(error, IdReused | TooMany | Over | AddressIsSet | NotExpected):
         return _translate_conflict(error)
     if isinstance(error, StoreUnavailable):
         retry = {"Retry-After": str(RETRY_SECONDS)}
@@ -104,13 +105,15 @@ def list_faults(error: Exception) -> tuple[FieldError, ...] | None:
     return problem.errors or (FieldError("", problem.code, problem.detail),)
 
 
-def _translate_conflict(error: IdReused | TooMany | Over | AddressIsSet) -> Problem:
+def _translate_conflict(error: IdReused | TooMany | Over | AddressIsSet | NotExpected) -> Problem:
     if isinstance(error, IdReused):
         return Problem(409, "id_reused", "This id came with another body before: what was asked for does not change")
     if isinstance(error, TooMany):
         return Problem(409, "too_many_asks", f"The wallet has {MOST_OPEN} open asks: complete or cancel some")
     if isinstance(error, Over):
         return Problem(409, "over", f"It has come to another end: {error}")
+    if isinstance(error, NotExpected):
+        return Problem(409, "not_expected", "The wallet has another address on this network than the one expected")
     faults = [FieldError(f"/addresses/{n}", "address_is_set", "is set; it changes by replace") for n in error.networks]
     return Problem(409, "address_is_set", "An address, once set, changes only by the replace call", errors=faults)
 

@@ -9,11 +9,13 @@ from chains.amounts import format_amount
 from chains.model import BlockRef, NetworkId
 from config.model import Settings
 from watcher.api.fields import Id, Page, read_time
+from watcher.api.idempotency import act_once
 from watcher.api.problems import not_found
 from watcher.api.routing import Answer, Call, Route, validate
 from watcher.model import HoldingStatus, worst
 from watcher.registration import remove_wallet
 from watcher.render import JSON, render_block, render_time
+from watcher.replacing import request_replacement
 from watcher.shapes import Strict
 from watcher.store.events import record_events
 from watcher.store.wallet_views import WalletView, view_wallet, view_wallets
@@ -93,6 +95,35 @@ async def delete_wallet(call: Call) -> Answer:
             raise not_found()
         await record_events(conn, events, now=stamp.now, new_id=stamp.new_id)
     return Answer(None, 204)
+
+
+class ReplaceBody(Strict):
+    """A new address, and the one that it takes the place of."""
+
+    address: Annotated[str, StringConstraints(max_length=128)]
+    expected: Annotated[str, StringConstraints(max_length=128)]
+
+
+async def replace_address(call: Call) -> Answer:
+    """Have another address take the place of a wallet's, once the cool-off is over."""
+    body: ReplaceBody = call.body
+
+    async def act(conn: AsyncConnection) -> Answer:
+        stamp = call.deps.stamp()
+        network = call.deps.settings.find_network(call.path["network"])
+        row = await claim_wallet(conn, call.tenant.id, call.path["id"])
+        if row is None or row["deleted_at"] is not None or network is None:
+            raise not_found()
+        at, event = await request_replacement(
+            conn, row, network, body.address, body.expected, tenant=call.tenant, stamp=stamp
+        )
+        view = await view_wallet(conn, call.tenant.id, call.path["id"])
+        await record_events(conn, [event], now=stamp.now, new_id=stamp.new_id)
+        if view is None:
+            raise not_found()
+        return Answer({**render_wallet(view, call.deps.settings), "effective_at": render_time(at)}, 202)
+
+    return await act_once(call, "replace", act)
 
 
 async def _register(conn: AsyncConnection, call: Call, raw: dict[str, Any], body: WalletBody) -> Answer:
@@ -178,4 +209,14 @@ ROUTES = (
     Route("GET", "/v1/wallets/{id}", "Read a wallet", "wallets:read", get_wallet, answer="wallet"),
     Route("GET", "/v1/wallets", "List wallets", "wallets:read", list_wallets, query=WalletPage, answer="wallet_list"),
     Route("DELETE", "/v1/wallets/{id}", "Stop watching a wallet", "wallets:write", delete_wallet, statuses=(204,)),
+    Route(
+        "POST",
+        "/v1/wallets/{id}/addresses/{network}/replace",
+        "Replace an address",
+        "addresses:replace",
+        replace_address,
+        body=ReplaceBody,
+        statuses=(202,),
+        answer="wallet",
+    ),
 )

@@ -159,9 +159,13 @@ wallet_address = Table(
     _text("address"),
     _flag("watched", default=True),
     _json("watched_since", nullable=True),  # {"height": 790} once the first block was read
+    _text("next_address", nullable=True),  # takes its place once the cool-off is over
+    _time("next_at", nullable=True),
     _time("created_at"),
     ForeignKeyConstraint(["tenant", "wallet"], ["wallet.tenant", "wallet.id"]),
 )
+
+Index("ix_wallet_address_next_at", wallet_address.c.next_at, postgresql_where=text("next_at is not null"))
 
 # What is on chain
 

@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "AddBody": {"wallet": "w-1", "network": "local-evm", "asset": "ETH"},
     "CompleteBody": {},
     "LinkBody": {},
+    "ReplaceBody": {"address": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "expected": ADDRESS},
     "EndpointBody": {"url": "https://theirs.example"},
 }
 CURSORS = ("/v1/events", "/v1/deliveries", "/v1/top-ups")
@@ -53,6 +54,11 @@ async def ids(api: Api, call: Caller) -> dict[str, list[str]]:
     return {**found, **asks, "wallets": ["w-1"], "users": ["u-1"], "endpoints": ["main"]}
 
 
+def fill(path: str, id_: str) -> str:
+    """A route's path with this id in it."""
+    return path.replace("{id}", id_).replace("{network}", "local-evm")
+
+
 def blur(answer: tuple[int, Any], asked: str) -> str:
     """An answer without what differs between any two requests."""
     status, content = answer
@@ -69,8 +75,8 @@ async def test_anothers_id_is_as_good_as_none(api: Api, call: Caller, ids: dict[
     stranger = await api.caller("other")
     path = route.path if kind != "deliveries" else "/v1/deliveries"
     before = await call("GET", path.replace("{id}", mine).partition(f"/{mine}/")[0])
-    theirs = await stranger(route.method, route.path.replace("{id}", mine), body)
-    nobodys = await stranger(route.method, route.path.replace("{id}", never), body)
+    theirs = await stranger(route.method, fill(route.path, mine), body)
+    nobodys = await stranger(route.method, fill(route.path, never), body)
     assert blur(theirs, mine) == blur(nobodys, never)
     assert await call("GET", path.replace("{id}", mine).partition(f"/{mine}/")[0]) == before
 
@@ -112,7 +118,7 @@ async def test_a_key_of_a_tenant_that_the_configuration_dropped_opens_nothing(ap
     gone = await api.caller("gone")
     for route in ROUTES:
         body = BODIES[route.body.__name__] if route.body else None
-        status, problem = await gone(route.method, route.path.replace("{id}", "x"), body)
+        status, problem = await gone(route.method, fill(route.path, "x"), body)
         assert (status, problem["code"]) == (403, "tenant_not_configured")
 
 
@@ -122,7 +128,7 @@ async def test_a_revoked_key_opens_nothing(api: Api, call: Caller) -> None:
     async with api.world.database.begin() as conn:
         await conn.exec_driver_sql("update api_key set revoked_at = now()")
     for route in ROUTES:
-        assert (await call(route.method, route.path.replace("{id}", "x")))[0] == 401
+        assert (await call(route.method, fill(route.path, "x")))[0] == 401
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
@@ -130,5 +136,5 @@ async def test_each_route_asks_for_its_own_scope(api: Api, route: Any) -> None:
     """A key with every scope but that one gets 403, before anything of the request is looked at."""
     scopes = tuple(scope for scope in SCOPES if scope not in (route.scope, "admin"))
     poor = await api.caller(scopes=scopes)
-    status, problem = await poor(route.method, route.path.replace("{id}", "x y"), raw=b"{")
+    status, problem = await poor(route.method, fill(route.path, "x y"), raw=b"{")
     assert (status, problem["code"]) == (403, "missing_scope")

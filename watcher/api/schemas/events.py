@@ -51,6 +51,9 @@ _WALLET_LEVEL: Final = fields(
     {"wallet": _WALLET_NAMED, "holding": _HOLDING_SEEN, "ask": nullable(fields({"code": TEXT}))},
     about="`ask` says whether money is asked for, or why not.",
 )
+_CHANGE: Final = fields(
+    {"network": TEXT, "from": TEXT, "to": TEXT, "effective_at": TIME, "status": one_of("pending", "effective")}
+)
 _NETWORK: Final = fields(
     {
         "object": const("network"),
@@ -70,7 +73,9 @@ _DATA: Final[Mapping[str, JSON]] = {
     "endpoint": fields({"endpoint": fields({"object": const("endpoint"), "id": OWN_ID})}),
 }
 """What an event carries, by the object that it is about."""
-_OTHER_DATA: Final[Mapping[str, JSON]] = {"wallet.address_changed": fields({"wallet": _WALLET_NAMED})}
+_OTHER_DATA: Final[Mapping[str, JSON]] = {
+    "wallet.address_changed": fields({"wallet": _WALLET_NAMED, "change": _CHANGE})
+}
 """Types that carry something else than their object's others."""
 
 
