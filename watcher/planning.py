@@ -1,6 +1,5 @@
 """One open ask a holding, whatever wants it: what its levels and its needs come to together. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from chains.model import BlockRef
@@ -175,8 +174,3 @@ def _find_keys(facts: Facts) -> frozenset[NeedKey]:
     return short or frozenset(
         n.key for n in facts.needs if n.asking and not (n.mode is not Mode.BALANCE and n.key in paid)
     )
-
-
-def find_asked(needs: Sequence[Need], plan: Plan) -> dict[NeedKey, int | None]:
-    """What is asked for on behalf of each need; a need that isn't among them is not asked for."""
-    return {n.key: plan.asked for n in needs if n.key in plan.needs}

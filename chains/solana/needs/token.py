@@ -8,8 +8,6 @@ from solders.pubkey import Pubkey
 
 from chains.solana.accounts import TOKEN_PROGRAMS
 
-NATIVE_MINT: Final = "So11111111111111111111111111111111111111112"
-"""Wrapped SOL: the tokens are the account's own lamports."""
 MOST_AMOUNT: Final = 2**64 - 1
 _ACCOUNT_SIZE: Final = 165
 _MINT_SIZE: Final = 82
