@@ -30,7 +30,8 @@ FLOATS_OF_TIME = {
 MONEY = re.compile(
     r"config/.*|chains/(amounts|model|addresses)\.py|chains/ethereum/(multicall|answers|together|receipts|fees)\.py"
     r"|chains/solana/(accounts|receipts|fees)\.py|notifier/(model|stripe_body|stripe_session)\.py"
-    r"|watcher/(policy|levels|model|decide|opening|closing|render|registration|wallet_plan|top_ups)\.py"
+    r"|watcher/(policy|planning|judge|apply|levels|model|decide|opening|closing|render|registration)\.py"
+    r"|watcher/(wallet_plan|top_ups|bill)\.py|watcher/asks/.*"
     r"|watcher/store/(?!embedded|postmaster).*"
 )
 """Where amounts are computed, read or kept."""
