@@ -161,7 +161,7 @@ def make_needs(ask: Ask, understood: Understood) -> list[Need]:
 
 def write_body(body: AskBody) -> dict[str, Any]:
     """What is kept of a body: what tells a repeated write from another one, without the IP address."""
-    return body.model_dump(mode="json", exclude={"customer_ip_address"})
+    return body.model_dump(mode="json", exclude={"customer_ip_address"}, exclude_none=True)
 
 
 async def end_ask(
