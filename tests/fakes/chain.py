@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
+from datetime import datetime
 from typing import Any, Self
 
 from chains.errors import BlockGone, ChainError
@@ -18,6 +19,7 @@ class FakeChain:
         self.depth = depth
         self.error: ChainError | None = None
         self.needs: TransactionNeeds | None = None
+        self.looked_at: datetime | None = None
         self.receipts: dict[tuple[str, Holding], int] = {}
         self.blocks: list[tuple[BlockRef, dict[Holding, int]]] = [(BlockRef(0, "0x00"), {})]
         self._watched: set[Holding] = set()
@@ -69,7 +71,7 @@ class FakeChain:
 
     def find_step(self) -> Step:
         """The step that is due now."""
-        return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned))
+        return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned), looked_at=self.looked_at)
 
     async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
         del after  # a chain in memory has no gap to walk
