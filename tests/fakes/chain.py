@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
 from chains.errors import BlockGone, ChainError
 from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
-from chains.needs import Limits, TransactionNeeds, Verdict
+from chains.needs import BadTransaction, Limits, TransactionNeeds, Verdict
+
+NOT_SAID = TransactionNeeds(BlockRef(0, None), (), Verdict.UNKNOWN, "", False, "decode", frozenset(), (), 0)
 
 
 class FakeChain:
@@ -18,7 +21,8 @@ class FakeChain:
         self.price = price
         self.depth = depth
         self.error: ChainError | None = None
-        self.needs: TransactionNeeds | None = None
+        self.needs: TransactionNeeds | BadTransaction = NOT_SAID
+        self.analysed = 0
         self.looked_at: datetime | None = None
         self.receipts: dict[tuple[str, Holding], int] = {}
         self.blocks: list[tuple[BlockRef, dict[Holding, int]]] = [(BlockRef(0, "0x00"), {})]
@@ -110,12 +114,13 @@ class FakeChain:
         return None if amount is None else Receipt(transaction, holding, amount, self.blocks[-1][0])
 
     async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
-        """What the test said, whatever is asked about."""
+        """What the test said, at the head, whatever is asked about."""
         del sender, transaction, limits
         self._raise()
-        if self.needs is None:
-            return TransactionNeeds(self.blocks[-1][0], (), Verdict.UNKNOWN, "", False, "decode", frozenset(), (), 0)
-        return self.needs
+        self.analysed += 1
+        if isinstance(self.needs, BadTransaction):
+            raise self.needs
+        return replace(self.needs, at=self.blocks[-1][0])
 
     async def fee(self) -> Fee:
         self._raise()

@@ -508,7 +508,7 @@ async def take_body(world: Asking) -> dict[str, Any]:
         ("transaction", {"needs": [{"asset": "DOGE", "amount": "1"}]}, "/needs/0/asset", "unknown_asset"),
         ("transaction", {"needs": [{"asset": "USDC", "amount": "1"}] * 2}, "/needs/1/asset", "repeated"),
         ("transaction", {"needs": [], "gas": {"payer": "other"}}, "/needs", "required"),
-        ("transaction", {"transaction": {"to": "0x00"}}, "/transaction", "not_available_yet"),
+        ("transaction", {"transaction": {"to": "0x00"}}, "/needs", "not_wanted"),
         ("transaction", {"gas": {"limit": 0}}, "/gas/limit", "greater_than_equal"),
         ("transaction", {"gas": {"payer": "other", "limit": 5}}, "/gas", "value_error"),
         ("transaction", {"wallet": "nobody"}, "/wallet", "unknown_wallet"),
