@@ -167,7 +167,7 @@ class EthereumChain:
     async def find_needs(
         self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
     ) -> TransactionNeeds:
-        """See `Chain.find_needs`; with `pays_gas` False somebody else pays it: a paymaster, or a bundler's deposit."""
+        """See `Chain.find_needs`."""
         if isinstance(transaction, str):
             raise BadTransaction("", "not_an_object", "must be an object with to, data, value, as in JSON-RPC")
         try:

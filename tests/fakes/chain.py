@@ -107,9 +107,11 @@ class FakeChain:
         amount = self.receipts.get((transaction, holding))
         return None if amount is None else Receipt(transaction, holding, amount, self.blocks[-1][0])
 
-    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
+    async def find_needs(
+        self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
+    ) -> TransactionNeeds:
         """What the test said, whatever is asked about."""
-        del sender, transaction, limits
+        del sender, transaction, limits, pays_gas
         self._raise()
         if self.needs is None:
             return TransactionNeeds(self.blocks[-1][0], (), Verdict.UNKNOWN, "", False, "decode", frozenset(), (), 0)
