@@ -86,7 +86,7 @@ async def test_what_waits_before_it(world: World, *, has_queue: bool) -> None:
     await world.give(NATIVE, 5 * COIN)
     await world.give(token, 100)
     await world.node.rpc("evm_setAutomine", False)
-    price = {"gas": hex(60_000), "maxFeePerGas": hex(2 * PRICE), "maxPriorityFeePerGas": "0x1"}
+    price: dict[str, Any] = {"gas": hex(60_000), "maxFeePerGas": hex(2 * PRICE), "maxPriorityFeePerGas": "0x1"}
     await world.node.submit(WALLET, SHOPPER, value=COIN, **price)
     await world.node.submit(WALLET, token, selector_data("transfer(address,uint256)", SHOPPER, 40), **price)
     transaction = await world.call(token, "transfer(address,uint256)", SHOPPER, 70)
@@ -111,7 +111,7 @@ async def test_what_waits_before_it(world: World, *, has_queue: bool) -> None:
 async def test_the_queue_is_really_served_first(world: World) -> None:
     """With exactly what is needed a block takes both; with one unit less, the last one fails."""
     token = await world.at("Token")
-    price = {"gas": hex(60_000), "maxFeePerGas": hex(PRICE), "maxPriorityFeePerGas": "0x1"}
+    price: dict[str, Any] = {"gas": hex(60_000), "maxFeePerGas": hex(PRICE), "maxPriorityFeePerGas": "0x1"}
     transaction = await world.call(token, "transfer(address,uint256)", SHOPPER, 70)
     await world.give(NATIVE, COIN)
     for amount in (109, 110):

@@ -1,5 +1,7 @@
 """Nodes that can less: the same amounts as long as anything can be run, and honesty where nothing can."""
 
+from typing import Any
+
 import pytest
 
 from chains.errors import Unavailable
@@ -75,7 +77,8 @@ async def test_a_node_that_lies_about_what_it_ran(world: World) -> None:
     """Answers of another form than was asked for are the node's fault: not known, never an amount."""
     token = await world.at("Token")
     transaction = await world.call(token, "transfer(address,uint256)", SHOPPER, 9)
-    for answer in ([], {}, None, "0x", [{"calls": []}], [{"calls": [{"status": "0x1"}] * 3}]):
+    lies: list[Any] = [[], {}, None, "0x", [{"calls": []}], [{"calls": [{"status": "0x1"}] * 3}]]
+    for answer in lies:
         lying = ThinNode(world.node.http, {"debug_traceCall"}, fixed={"eth_simulateV1": answer})
         async with lying as node, client(node.url) as rpc:
             world.rpc, world.memory = rpc, Memory()
