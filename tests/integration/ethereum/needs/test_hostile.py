@@ -64,7 +64,7 @@ async def test_a_crowd_of_tokens(world: World) -> None:
     ids=["loop", "recursion", "invalid", "short answer", "long answer", "long revert", "nothing"],
 )
 async def test_odd_code(world: World, code: str) -> None:
-    """Code that loops, calls itself, answers too little or too much ends with a verdict, in bounds of time and calls."""
+    """Code that loops, calls itself, answers too little or too much ends with a verdict, in bounds."""
     odd = "0x00000000000000000000000000000000000Dead1"
     await world.node.rpc("anvil_setCode", odd, code)
     transaction = await world.call(odd, "transfer(address,uint256)", SHOPPER, 7)
