@@ -27,7 +27,7 @@ class Start:
     """The accounts as they are."""
 
     has_code: bool
-    """The sender is a contract, or borrows the code of one: coins can leave it by more than `value`."""
+    """The sender is a contract, or may borrow the code of one: coins can leave it by more than `value`."""
     target_has_code: bool
     is_layer2: bool
     """An OP-stack network, whose transactions also pay for layer 1."""
@@ -68,7 +68,7 @@ async def read_start(node: Node, memory: Memory, proposal: Proposal, *, tracing:
     if queued and (queue is None or isinstance(queue, RpcError)):
         queue = await _read_queue(node, memory, sender, range(nonce, nonce + queued))
     return Start(
-        has_code=usable(answers["sender"]) != "0x" or proposal.delegate is not None,
+        has_code=usable(answers["sender"]) != "0x" or bool(proposal.authorizations),
         target_has_code=proposal.to is None or usable(answers["target"]) != "0x",
         is_layer2=usable(answers["oracle"]) != "0x",
         nonce=nonce,

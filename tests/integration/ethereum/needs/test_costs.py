@@ -60,6 +60,17 @@ async def test_blobs(world: World) -> None:
             assert (await world.node.receipt(hash_))["status"] == "0x1"
 
 
+async def test_a_contract_that_looks_at_its_blobs(world: World) -> None:
+    """A call is run with the blobs that it will have: one that asks for a certain blob does not seem to fail."""
+    hash_, rollup = "0x01" + "11" * 31, "0x00000000000000000000000000000000000Dead3"
+    await world.node.rpc("anvil_setCode", rollup, f"0x5f497f{hash_[2:]}14602a575f5ffd5b00")
+    for given, verdict in ((hash_, Verdict.FUNDS), ("0x01" + "22" * 31, Verdict.REVERTS)):
+        transaction = {"to": rollup, "data": "0x00", "value": "0x5", "blobVersionedHashes": [given]}
+        for ways in EACH_WAY:
+            needs = await world.find(transaction, ways=ways)
+            assert (needs.verdict, needs.exact) == (verdict, verdict is Verdict.FUNDS), (ways, needs.detail)
+
+
 async def test_blobs_without_a_price(world: World) -> None:
     """Where the wallet names no price, twice the present one is set aside."""
     transaction = {"to": SHOPPER, "value": "0x1", "blobVersionedHashes": ["0x01" + "00" * 31] * 2}

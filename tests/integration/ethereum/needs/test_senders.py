@@ -1,14 +1,16 @@
 """Senders with code: accounts that borrow it (EIP-7702), and contract wallets whose gas another pays (EIP-4337)."""
 
 import pytest
+from eth_account import Account
 
 from chains.model import NATIVE
 from chains.needs import Verdict
-from tests.integration.ethereum.needs.world import EACH_WAY, SHOPPER, WALLET, World, tokens_of, totals_of
-from tests.nodes.anvil import COIN, selector_data
+from tests.integration.ethereum.needs.world import EACH_WAY, PRICE, SHOPPER, WALLET, World, tokens_of, totals_of
+from tests.nodes.anvil import CHAIN_ID, COIN, selector_data
 
 pytestmark = pytest.mark.evm
 
+SIGNER = Account.from_key("0x" + "42" * 32)
 RUN = "run(address,uint256,bytes)"
 
 
@@ -67,6 +69,32 @@ async def test_an_authorization_that_is_not_signed_yet(world: World) -> None:
         assert needs.verdict is Verdict.FUNDS, (ways, needs.detail)
         assert tokens_of(needs) == {NATIVE: COIN}
         assert code in needs.reads
+
+
+async def test_an_authorization_that_the_sender_has_signed(world: World) -> None:
+    """Coins that leave by code borrowed in the same transaction are needed, and proven on a block."""
+    code = await world.at("SmartWallet")
+    given = SIGNER.sign_authorization({"chainId": CHAIN_ID, "address": code, "nonce": 1})
+    parts = {"chainId": CHAIN_ID, "nonce": 1, "yParity": given.y_parity, "r": given.r, "s": given.s}
+    authorization = {"address": code, **{name: hex(number) for name, number in parts.items()}}
+    transaction = await world.call(SIGNER.address, RUN, SHOPPER, 2 * COIN, b"")
+    transaction |= {"maxFeePerGas": hex(PRICE), "maxPriorityFeePerGas": hex(PRICE), "nonce": "0x0"}
+    for ways in EACH_WAY:
+        needs = await world.find(
+            {**transaction, "authorizationList": [authorization]}, sender=SIGNER.address, ways=ways
+        )
+        assert (needs.verdict, needs.detail, needs.exact) == (Verdict.FUNDS, "", True), ways
+        assert tokens_of(needs) == {NATIVE: 2 * COIN}
+        assert code in needs.reads
+    gas = next(outflow.extra["limit"] for outflow in needs.outflows if outflow.what == "gas")
+    fields = {**transaction, "type": 4, "chainId": CHAIN_ID, "gas": gas, "value": 0, "authorizationList": [given]}
+    signed = "0x" + bytes(SIGNER.sign_transaction(fields).raw_transaction).hex()
+    for amount in (totals_of(needs)[NATIVE] - 1, totals_of(needs)[NATIVE]):
+        snapshot = await world.node.rpc("evm_snapshot")
+        await world.give(NATIVE, amount, SIGNER.address)
+        receipt = await world.node.receipt(await world.node.rpc("eth_sendRawTransaction", signed))
+        assert (receipt["status"] == "0x1") == (amount == totals_of(needs)[NATIVE])
+        await world.node.rpc("evm_revert", snapshot)
 
 
 @pytest.mark.parametrize("kind", ["coins", "token", "both"])
