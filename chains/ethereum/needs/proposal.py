@@ -122,8 +122,11 @@ def _check_type(fields: Mapping[str, Any], proposal: Proposal) -> None:
     if proposal.to is None and (proposal.blobs or proposal.authorizations):
         raise BadTransaction("to", "missing", "is missing: this type can't deploy a contract")
     kind = _quantity(fields, "type", 8)
-    if kind is None:
-        return
+    if kind is not None:
+        _check_fields_of(kind, fields, proposal)
+
+
+def _check_fields_of(kind: int, fields: Mapping[str, Any], proposal: Proposal) -> None:
     if kind > max(_TYPES):
         raise BadTransaction("type", "unknown_type", "is not one of 0x0 to 0x4")
     if kind > 1 and "gasPrice" in fields:
