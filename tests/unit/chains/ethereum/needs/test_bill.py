@@ -43,7 +43,8 @@ def test_the_limit_is_the_wallets_or_the_estimate_with_its_margin() -> None:
     assert gas_limit(proposal(authorizationList=[authorization] * 2), hex(100_000)) == 172_500
     signed = {**authorization, "r": "0x1", "s": "0x1"}
     assert gas_limit(proposal(authorizationList=[signed]), hex(100_000)) == 115_000
-    for none in (None, RpcError("node", 3, "reverted"), "much", {}, 7.5):
+    nothing: list[Any] = [None, RpcError("node", 3, "reverted"), "much", {}, 7.5]
+    for none in nothing:
         assert gas_limit(proposal(), none) is None
 
 
