@@ -61,11 +61,15 @@ class Chain(Protocol):
     async def find_receipt(self, transaction: str, holding: Holding) -> Receipt | None:
         """What a transaction brought to a holding, once at the closing depth; None until then, or if it failed."""
 
-    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
+    async def find_needs(
+        self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
+    ) -> TransactionNeeds:
         """What a proposed, unsigned transaction needs of its sender now, and what else is in its way.
 
-        `transaction`: an object as in JSON-RPC (EVM), base64 of a message or transaction (Solana). Nothing is claimed
-        exact that was not proven. Raises `BadTransaction` for what is none of this network, `Unavailable`.
+        `transaction`: an object as in JSON-RPC (EVM), base64 of a message or transaction (Solana). `pays_gas` is False
+        where somebody else does: a paymaster or a bundler (EIP-4337), with `sender` the contract wallet. A Solana
+        message names its payer itself. Nothing is claimed exact that was not proven. Raises `BadTransaction` for what
+        is none of this network, `Unavailable`.
         """
 
     async def fee(self) -> Fee:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 from chains.errors import BlockGone, Unavailable
@@ -15,6 +16,7 @@ from chains.ethereum.needs.find import find_needs
 from chains.ethereum.needs.memory import Memory
 from chains.ethereum.reader import BalanceReader
 from chains.ethereum.registry import Registry
+from chains.ethereum.together import together
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
 from chains.needs import BadTransaction, Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
@@ -167,11 +169,12 @@ class EthereumChain:
     async def find_needs(
         self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
     ) -> TransactionNeeds:
-        """See `Chain.find_needs`; with `pays_gas` False somebody else pays it: a paymaster, or a bundler's deposit."""
+        """See `Chain.find_needs`."""
         if isinstance(transaction, str):
             raise BadTransaction("", "not_an_object", "must be an object with to, data, value, as in JSON-RPC")
+        reads: list[Callable[[], Awaitable[Any]]] = [partial(self._numbered, "latest"), self.fee]
         try:
-            head = await self._numbered("latest")
+            head, fee = await together(reads, at_once=2)
         except BlockGone as error:
             raise Unavailable(f"the head cannot be read: {error}") from error
         return await find_needs(
@@ -179,7 +182,7 @@ class EthereumChain:
             sender,
             transaction,
             at=head.ref,
-            fee=await self.fee(),
+            fee=fee,
             limits=limits,
             chain_id=self._chain_id,
             memory=self._learned,

@@ -166,8 +166,11 @@ class SolanaChain:
         price = self._priority_fee if self._priority_fee is not None else await fees.recent_price(self._rpc)
         return fees.make_fee(price)
 
-    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
-        """See `Chain.find_needs`."""
+    async def find_needs(
+        self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
+    ) -> TransactionNeeds:
+        """See `Chain.find_needs`; who pays is read from the message."""
+        del pays_gas
         if not isinstance(transaction, str):
             raise BadTransaction("", "not_a_string", "must be base64 of a message or a transaction")
         return await find_needs(

@@ -23,6 +23,7 @@ class FakeChain:
         self.error: ChainError | None = None
         self.needs: TransactionNeeds | BadTransaction = NOT_SAID
         self.analysed = 0
+        self.pays_gas: bool | None = None
         self.looked_at: datetime | None = None
         self.receipts: dict[tuple[str, Holding], int] = {}
         self.blocks: list[tuple[BlockRef, dict[Holding, int]]] = [(BlockRef(0, "0x00"), {})]
@@ -113,9 +114,12 @@ class FakeChain:
         amount = self.receipts.get((transaction, holding))
         return None if amount is None else Receipt(transaction, holding, amount, self.blocks[-1][0])
 
-    async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
+    async def find_needs(
+        self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
+    ) -> TransactionNeeds:
         """What the test said, at the head, whatever is asked about."""
         del sender, transaction, limits
+        self.pays_gas = pays_gas
         self._raise()
         self.analysed += 1
         if isinstance(self.needs, BadTransaction):

@@ -139,7 +139,10 @@ class Anvil:
 
     async def send(self, sender: str, to: str | None, data: str = "0x", value: int = 0, **more: Any) -> dict[str, Any]:
         """Send a transaction and wait for its receipt; with automatic mining that is at once."""
-        hash_ = await self.submit(sender, to, data, value, **more)
+        return await self.receipt(await self.submit(sender, to, data, value, **more))
+
+    async def receipt(self, hash_: str) -> dict[str, Any]:
+        """The receipt of a transaction, once it is mined."""
         for _ in range(400):
             receipt = await self.rpc("eth_getTransactionReceipt", hash_)
             if receipt:

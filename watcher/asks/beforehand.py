@@ -77,10 +77,11 @@ async def analyse(body: AskBody, network: Network, address: str, sources: Source
     transaction: Any = getattr(body, "transaction", None)
     if chain is None or transaction is None:
         return Analysis(Verdict.UNKNOWN, looked_at=now)
+    pays_gas = body.gas is None or body.gas.payer == "wallet"
     limits = Limits({asset.asset.reference for asset in network.assets}, seconds=MOST_SECONDS)
     try:
         async with sources.turns:
-            needs = await chain.find_needs(address, transaction, limits)
+            needs = await chain.find_needs(address, transaction, limits, pays_gas=pays_gas)
     except BadTransaction as error:
         pointer = "" if error.field in ("", "transaction") else f"/{error.field}"
         raise NotUnderstood([FieldError(f"/transaction{pointer}", error.code, error.message)]) from None

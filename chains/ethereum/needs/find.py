@@ -73,7 +73,8 @@ async def find_needs(
 
 
 def _reads(proposal: Proposal, *more: str) -> frozenset[str]:
-    given = (proposal.sender, proposal.to, proposal.delegate, *more)
+    borrowed = (item["address"] for item in proposal.authorizations)
+    given = (proposal.sender, proposal.to, *borrowed, *more)
     return frozenset(checksummed(address) for address in given if address)
 
 

@@ -43,7 +43,7 @@ def probe_request(node: Node, proposal: Proposal, state: State, tokens: Sequence
         return None
     head = [int(proposal.to, 16), proposal.value, len(tokens), *(int(token, 16) for token in tokens)]
     text = _SELECTOR + "".join(hex_word(word)[2:] for word in head) + proposal.data[2:]
-    call = {"from": proposal.sender, "to": proposal.sender, "data": text, "gas": hex(MOST_GAS)}
+    call = proposal.call(to=proposal.sender, data=text, value="0x0", gas=hex(MOST_GAS))
     return "eth_call", [call, node.block, state.with_code(proposal.sender, runtime("Prober")).override()]
 
 

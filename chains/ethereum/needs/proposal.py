@@ -1,7 +1,7 @@
 """A proposed, unsigned transaction, as JSON-RPC writes one: read strictly: what is misread is asked of people."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,6 +65,8 @@ class Proposal:
             call["to"] = self.to
         if self.access_list:
             call["accessList"] = list(self.access_list)
+        if self.blobs:
+            call["blobVersionedHashes"] = list(self.blobs)
         signed = [item for item in self.authorizations if "r" in item]
         if signed:
             call["authorizationList"] = signed
@@ -93,8 +95,8 @@ def parse_transaction(sender: str, transaction: Mapping[str, Any], chain_id: int
         nonce=_quantity(fields, "nonce", 64),
         blobs=_blobs(fields),
         max_blob_price=_quantity(fields, "maxFeePerBlobGas"),
-        access_list=tuple(_access(item) for item in _items(fields, "accessList")),
-        authorizations=tuple(_authorization(item) for item in _items(fields, "authorizationList")),
+        access_list=tuple(_access(item, at) for at, item in _entries(fields, "accessList")),
+        authorizations=tuple(_authorization(item, at) for at, item in _entries(fields, "authorizationList")),
     )
     _check_type(fields, proposal)
     return proposal
@@ -120,10 +122,21 @@ def _check_type(fields: Mapping[str, Any], proposal: Proposal) -> None:
     if proposal.to is None and (proposal.blobs or proposal.authorizations):
         raise BadTransaction("to", "missing", "is missing: this type can't deploy a contract")
     kind = _quantity(fields, "type", 8)
-    if kind is None:
-        return
+    if kind is not None:
+        _check_fields_of(kind, fields, proposal)
+
+
+def _check_fields_of(kind: int, fields: Mapping[str, Any], proposal: Proposal) -> None:
     if kind > max(_TYPES):
         raise BadTransaction("type", "unknown_type", "is not one of 0x0 to 0x4")
+    if kind > 1 and "gasPrice" in fields:
+        raise BadTransaction("gasPrice", "contradiction", f"does not belong to a transaction of type {kind}")
+    for of, name, given in (
+        (3, "blobVersionedHashes", proposal.blobs),
+        (4, "authorizationList", proposal.authorizations),
+    ):
+        if kind == of and not given:
+            raise BadTransaction(name, "missing", f"is missing in a transaction of type {kind}")
     for of, names in _TYPES.items():
         for name in names:
             if name in fields and (kind < of or (of in (3, 4) and kind != of)):
@@ -135,24 +148,24 @@ def _price(fields: Mapping[str, Any]) -> int | None:
     return price if price is not None else _quantity(fields, "gasPrice")
 
 
-def _quantity(fields: Mapping[str, Any], name: str, bits: int = 256) -> int | None:
+def _quantity(fields: Mapping[str, Any], name: str, bits: int = 256, *, under: str = "") -> int | None:
     value = fields.get(name)
     if value is None:
         return None
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
-        raise BadTransaction(name, "not_a_quantity", 'must be a hexadecimal quantity such as "0x1f"')
+        raise BadTransaction(under + name, "not_a_quantity", 'must be a hexadecimal quantity such as "0x1f"')
     number = int(value, 16)
     if number >= 1 << bits:
-        raise BadTransaction(name, "too_large", f"must be below 2^{bits}")
+        raise BadTransaction(under + name, "too_large", f"must be below 2^{bits}")
     return number
 
 
-def _address(fields: Mapping[str, Any], name: str) -> str | None:
+def _address(fields: Mapping[str, Any], name: str, under: str = "") -> str | None:
     value = fields.get(name)
     if value is None:
         return None
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
-        raise BadTransaction(name, "not_an_address", "must be 0x and 40 hexadecimal digits")
+        raise BadTransaction(under + name, "not_an_address", "must be 0x and 40 hexadecimal digits")
     return value.lower()
 
 
@@ -177,6 +190,11 @@ def _items(fields: Mapping[str, Any], name: str) -> Sequence[Any]:
     return value
 
 
+def _entries(fields: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """The entries of a list, each with its place in the transaction, as errors name it."""
+    return ((f"{name}/{number}", item) for number, item in enumerate(_items(fields, name)))
+
+
 def _blobs(fields: Mapping[str, Any]) -> tuple[str, ...]:
     hashes = _items(fields, "blobVersionedHashes")
     if not all(isinstance(item, str) and _HASH.fullmatch(item) for item in hashes):
@@ -184,20 +202,27 @@ def _blobs(fields: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(hashes)
 
 
-def _access(item: Any) -> Mapping[str, Any]:
-    keys = item.get("storageKeys") if isinstance(item, Mapping) else None
-    if not isinstance(keys, list) or len(keys) > MOST_ENTRIES or _address(item, "address") is None:
-        raise BadTransaction("accessList", "malformed", "must be a list of {address, storageKeys}")
+def _access(item: Any, at: str) -> Mapping[str, Any]:
+    if not isinstance(item, Mapping):
+        raise BadTransaction(at, "malformed", "must be an object with address and storageKeys")
+    address, keys = _address(item, "address", f"{at}/"), item.get("storageKeys")
+    if address is None:
+        raise BadTransaction(f"{at}/address", "missing", "is missing")
+    if not isinstance(keys, list) or len(keys) > MOST_ENTRIES:
+        raise BadTransaction(f"{at}/storageKeys", "not_a_list", f"must be a list of at most {MOST_ENTRIES} entries")
     if not all(isinstance(key, str) and _HASH.fullmatch(key) for key in keys):
-        raise BadTransaction("accessList", "malformed", "has a storage key that is not 32 bytes")
+        raise BadTransaction(f"{at}/storageKeys", "not_a_hash", "has a storage key that is not 32 bytes")
     return {"address": item["address"], "storageKeys": list(keys)}
 
 
-def _authorization(item: Any) -> Mapping[str, Any]:
+def _authorization(item: Any, at: str) -> Mapping[str, Any]:
     """With a signature it goes to the node as it is; without one it is taken for the sender's own."""
-    if not isinstance(item, Mapping) or _address(item, "address") is None:
-        raise BadTransaction("authorizationList", "malformed", "must be a list of {chainId, address, nonce}")
-    known = {"chainId", "address", "nonce", "yParity", "v", "r", "s"}
-    for name in known - {"address"}:
-        _quantity(item, name)
+    if not isinstance(item, Mapping):
+        raise BadTransaction(at, "malformed", "must be an object with chainId, address and nonce")
+    if _address(item, "address", f"{at}/") is None:
+        raise BadTransaction(f"{at}/address", "missing", "is missing")
+    known = ("chainId", "address", "nonce", "yParity", "v", "r", "s")
+    for name in known:
+        if name != "address":
+            _quantity(item, name, under=f"{at}/")
     return {name: item[name] for name in known if item.get(name) is not None}

@@ -44,7 +44,8 @@ class Settling:
         if start.has_code:
             self._shown[NATIVE] = seen.run.outflows().get(NATIVE, proposal.value)
         self._slots = {view.contract: slot for view, slot in seen.slots.items() if view == self._balance(view.contract)}
-        self._tried = [*self._slots, *([NATIVE] if start.has_code else [])]
+        self._tried = [*self._slots, *([NATIVE] if start.has_code and not proposal.blobs else [])]
+        self._is_coin_sure = not (start.has_code and proposal.blobs)
 
     async def settle(self) -> Settled:
         """In one round trip when the run had shown the truth; else the amounts are searched for."""
@@ -67,7 +68,7 @@ class Settling:
             answers, together, gas = await self._ask(back, amounts)
             missing += tuple(v for v, works in zip(doubted, answers, strict=True) if not works)
         scaled = any(self._slots[a].is_scaled for a, amount in amounts.items() if amount and a in self._slots)
-        return Settled(amounts, exact and together and not scaled, missing, gas)
+        return Settled(amounts, exact and together and self._is_coin_sure and not scaled, missing, gas)
 
     async def _ask(self, states: Sequence[State], amounts: Mapping[str, int]) -> tuple[list[bool], bool, Any]:
         """Whether it works in each state, and with exactly these amounts together; and its gas."""
@@ -105,8 +106,13 @@ class Settling:
         ]
 
     def _together(self, amounts: Mapping[str, int]) -> State:
-        """Exactly these amounts of what is needed, the chain's own of what is not, and approvals in plenty."""
-        state = self._seen.state.with_coins(self._proposal.sender, amounts[NATIVE])
+        """Exactly these amounts of what is needed, the chain's own of what is not, and approvals in plenty.
+
+        With blobs, coins in plenty too: some nodes take the price of blobs from them even in a call.
+        """
+        state = self._seen.state
+        if not self._proposal.blobs:
+            state = state.with_coins(self._proposal.sender, amounts[NATIVE])
         for asset, slot in self._slots.items():
             needed = amounts.get(asset, 0)
             word = slot.holding(needed)

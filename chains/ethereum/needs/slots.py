@@ -89,24 +89,24 @@ def amount_of(answer: Any) -> int | None:
 
 
 async def _recall(node: Node, memory: Memory, views: Sequence[View]) -> dict[View, Slot]:
-    """Slots by a known layout, where the word there agrees with the view."""
+    """Slots by a known layout, where the word there agrees with the view. What a share is worth is asked anew."""
     known = {each: layout for each in views if (layout := memory.layout(each.contract, each.selector))}
+    places = {each: (layout.contract, layout.layout.key(*each.owners)) for each, layout in known.items()}
     requests: list[Request] = []
-    for each, layout in known.items():
-        requests += [
-            each.request(node),
-            ("eth_getStorageAt", [layout.contract, layout.layout.key(*each.owners), node.block]),
-        ]
-    answers = await node.many(requests)
+    for each, place in places.items():
+        requests += [each.request(node), ("eth_getStorageAt", [*place, node.block])]
+        if known[each].field.scale is not None:
+            requests.append(each.request(node, State(words={place: SENTINEL})))
+    answers = iter(await node.many(requests))
     found: dict[View, Slot] = {}
-    for number, (each, layout) in enumerate(known.items()):
-        amount, word = amount_of(answers[2 * number]), amount_of(answers[2 * number + 1])
-        agrees = amount is not None and word is not None and _is_near(layout.field.get(word), amount, layout.field)
-        if agrees and (layout.field.scale is None or amount):
-            field = layout.field if layout.field.scale is None else Field(scale=Fraction(word or 0, amount or 1))
-            place = (layout.contract, layout.layout.key(*each.owners))
-            found[each] = Slot(place, word or 0, amount or 0, field)
-        elif not agrees:
+    for each, place in places.items():
+        field: Field | None = known[each].field
+        amount, word = amount_of(next(answers)), amount_of(next(answers))
+        if field and field.scale is not None:
+            field = _scaled(amount or 0, amount_of(next(answers)))
+        if field and amount is not None and word is not None and _is_near(field.get(word), amount, field):
+            found[each] = Slot(place, word, amount, field)
+        else:
             memory.forget(each.contract, each.selector)
     return found
 

@@ -171,6 +171,15 @@ async def test_a_transaction_stands_alone(api: Api, call: Caller) -> None:
     assert {e["field"] for e in problem["errors"]} == {"/needs", "/gas/limit"}
 
 
+@pytest.mark.parametrize(("gas", "pays"), [({}, True), ({"gas": {"payer": "other"}}, False)])
+async def test_who_pays_for_gas_is_what_the_backend_says(
+    api: Api, call: Caller, gas: dict[str, Any], pays: bool
+) -> None:
+    """A paymaster or a bundler: its gas is not the wallet's need."""
+    await propose(api, call, found(dollars(10)), {**BODY, **gas})
+    assert api.world.chain.pays_gas is pays
+
+
 async def test_a_transaction_that_needs_less_money_no_more_is_let_go(api: Api, call: Caller) -> None:
     """A later block in which it takes nothing of an asset: the unpaid top-up for that is withdrawn, once."""
     await propose(api, call, found(dollars(10), GAS))

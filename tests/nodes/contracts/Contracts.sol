@@ -437,3 +437,40 @@ contract GasPriceOracle {
         return gas * 3 + 5;
     }
 }
+
+// Reports a balance that is another at each question about it, by the gas that is left.
+contract MoodyToken {
+    event Transfer(address indexed from, address indexed to, uint256 value);
+
+    function balanceOf(address) external view returns (uint256) {
+        return gasleft() % 1000;
+    }
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        emit Transfer(msg.sender, to, value * 1000);
+        return true;
+    }
+}
+
+// A token on whose every path there is a crowd of others.
+contract CrowdToken {
+    event Transfer(address indexed from, address indexed to, uint256 value);
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        for (uint160 i = 1; i < 200; i++) {
+            (bool ok, ) = address(uint160(to) + i).call(
+                abi.encodeWithSignature("transferFrom(address,address,uint256)", msg.sender, to, i)
+            );
+            ok;
+        }
+        emit Transfer(msg.sender, to, value);
+        return true;
+    }
+}
+
+// Takes coins at its making.
+contract Deposit {
+    constructor() payable {
+        require(msg.value >= 1 ether, "too little");
+    }
+}
