@@ -64,8 +64,9 @@ class Chain(Protocol):
     async def find_needs(self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits) -> TransactionNeeds:
         """What a proposed, unsigned transaction needs of its sender now, and what else is in its way.
 
-        `transaction`: an object as in JSON-RPC (EVM), base64 of a message or transaction (Solana). Nothing is claimed
-        exact that was not proven. Raises `BadTransaction` for what is none of this network, `Unavailable`.
+        `transaction`: an object as in JSON-RPC, or hexadecimal of a serialised one (EVM), base64 of a message or
+        transaction (Solana). Nothing is claimed exact that was not proven. Raises `BadTransaction` for what is none
+        of this network, `Unavailable`.
         """
 
     async def fee(self) -> Fee:

@@ -13,10 +13,11 @@ from chains.ethereum.follower import Follower
 from chains.ethereum.heads import HeadFeed
 from chains.ethereum.needs.find import find_needs
 from chains.ethereum.needs.memory import Memory
+from chains.ethereum.needs.raw import read_raw
 from chains.ethereum.reader import BalanceReader
 from chains.ethereum.registry import Registry
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
-from chains.needs import BadTransaction, Limits, TransactionNeeds
+from chains.needs import Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
 
@@ -167,9 +168,12 @@ class EthereumChain:
     async def find_needs(
         self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
     ) -> TransactionNeeds:
-        """See `Chain.find_needs`; with `pays_gas` False somebody else pays it: a paymaster, or a bundler's deposit."""
+        """See `Chain.find_needs`; with `pays_gas` False somebody else pays it: a paymaster, or a bundler's deposit.
+
+        A text is a serialised transaction in hexadecimal, unsigned or signed by the sender.
+        """
         if isinstance(transaction, str):
-            raise BadTransaction("", "not_an_object", "must be an object with to, data, value, as in JSON-RPC")
+            transaction = read_raw(transaction)
         try:
             head = await self._numbered("latest")
         except BlockGone as error:
