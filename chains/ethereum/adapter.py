@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Self
 
-from chains.errors import BlockGone, Unavailable
+from chains.errors import BlockGone, RpcError, Unavailable
 from chains.ethereum import fees, receipts
 from chains.ethereum.answers import Header, classify, header, quantity
 from chains.ethereum.detect import Detector
@@ -174,21 +174,30 @@ class EthereumChain:
         """
         if isinstance(transaction, str):
             transaction = read_raw(transaction)
-        try:
-            head = await self._numbered("latest")
-        except BlockGone as error:
-            raise Unavailable(f"the head cannot be read: {error}") from error
+        head, fee = await self._head_and_fee()
         return await find_needs(
             self._rpc,
             sender,
             transaction,
             at=head.ref,
-            fee=await self.fee(),
+            fee=fee,
             limits=limits,
             chain_id=self._chain_id,
             memory=self._learned,
             pays_gas=pays_gas,
         )
+
+    async def _head_and_fee(self) -> tuple[Header, Fee]:
+        """In one round trip."""
+        try:
+            asked = [("eth_getBlockByNumber", ["latest", False]), fees.HISTORY]
+            block, history = await self._rpc.batch(asked, null=Null.BEHIND)
+        except BlockGone as error:
+            raise Unavailable(f"the head cannot be read: {error}") from error
+        for answer in (block, history):
+            if isinstance(answer, RpcError):
+                raise answer
+        return header(block), Fee(await fees.read_price(self._rpc, history))
 
     async def _settled(self) -> Header:
         if not isinstance(self._close_at, int):

@@ -1,0 +1,1 @@
+"""What proposed transactions need, where no node is asked."""
