@@ -102,3 +102,8 @@ def p90(values: Sequence[float]) -> float:
 def ms(values: Sequence[float]) -> float:
     """The median in milliseconds."""
     return median(values) * 1000
+
+
+def p99(values: Sequence[float]) -> float:
+    """Ninety-nine of a hundred are not above it."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
