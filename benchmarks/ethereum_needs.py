@@ -1,6 +1,7 @@
 """The needs of each kind of payment on a local anvil, by the daemon's own adapter. See `benchmarks.requirement`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -33,30 +34,38 @@ class Figures:
 
 
 async def measure(runs: int) -> list[Figures]:
-    """Every kind of the tests' world, each on a node of its own."""
+    """Every kind of the tests' world, each on nodes of its own."""
     return [await _measure(make, runs) for make in CASES]
 
 
 async def _measure(make: Make, runs: int) -> Figures:
-    async with Anvil() as node, client(node.http) as rpc:
-        world = World(node, rpc, (await node.accounts())[0])
+    async with _world() as world, _world() as rich:
         transaction, _ = await make(world)
+        same, _ = await make(rich)
         limits = Limits([NATIVE, *world.contracts.values()])
-        cold = []
+        cold, warm, bare = [], [], []
         for _ in range(COLD):
-            async with _chain(node) as chain:
+            async with _chain(world.node) as chain:
                 await chain.check()
                 with looking() as look:
                     await chain.find_needs(WALLET, transaction, limits)
                 cold.append(look)
-        warm = []
-        async with _chain(node) as chain:
+        async with _chain(world.node) as chain:
             needs = await chain.find_needs(WALLET, transaction, limits)
+            await _fund(rich, needs)
             for _ in range(runs):
                 with looking() as look:
                     await chain.find_needs(WALLET, transaction, limits)
                 warm.append(look)
-        return Figures(make.__name__, cold, warm, await _bare(world, transaction, needs, runs), needs)
+                bare.append(await _bare(rich, same))
+        return Figures(make.__name__, cold, warm, bare, needs)
+
+
+@asynccontextmanager
+async def _world() -> AsyncIterator[World]:
+    """A node. There are two, made alike: on one the wallet has nothing, on the other what it needs."""
+    async with Anvil() as node, client(node.http) as rpc:
+        yield World(node, rpc, (await node.accounts())[0])
 
 
 def _chain(node: Anvil) -> EthereumChain:
@@ -66,18 +75,19 @@ def _chain(node: Anvil) -> EthereumChain:
         )
 
 
-async def _bare(world: World, transaction: Mapping[str, Any], needs: TransactionNeeds, runs: int) -> list[float]:
-    """One `eth_estimateGas` of the same, once the wallet has what it needs: it fails on a wallet that has not."""
+async def _fund(world: World, needs: TransactionNeeds) -> None:
+    """All that it needs, and coins for any gas: the bare call fails on a wallet that has less."""
     for asset, amount in totals_of(needs).items():
         await world.give(asset, amount)
     await world.give(NATIVE, 10 * COIN)
+
+
+async def _bare(world: World, transaction: Mapping[str, Any]) -> float:
+    """Seconds of one `eth_estimateGas` of the same."""
     call = {name: transaction[name] for name in ("to", "data", "value") if name in transaction}
-    times = []
-    for _ in range(runs):
-        with looking() as look:
-            await world.rpc.call("eth_estimateGas", [{"from": WALLET, **call}])
-        times.append(look.seconds)
-    return times
+    with looking() as look:
+        await world.rpc.call("eth_estimateGas", [{"from": WALLET, **call}])
+    return look.seconds
 
 
 def phases(look: Look) -> dict[str, float]:

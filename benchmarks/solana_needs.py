@@ -194,7 +194,7 @@ async def _measure(world: World, make: Make, runs: int) -> Figures:
     plan, wallet = await make(world), Keypair().pubkey()
     transaction = plan(wallet).unsigned(wallet)
     limits = Limits([NATIVE, *(str(mint.address) for mint in world.mints)])
-    cold, warm = [], []
+    cold, warm, bare = [], [], []
     for _ in range(COLD):
         async with _chain(world.node) as chain:
             await chain.check()
@@ -203,11 +203,13 @@ async def _measure(world: World, make: Make, runs: int) -> Figures:
             cold.append(look)
     async with _chain(world.node) as chain:
         needs = await chain.find_needs(str(wallet), transaction, limits)
+        rich = await _fund(world, needs)
+        funded = plan(rich).unsigned(rich)
         for _ in range(runs):
             with looking() as look:
                 await chain.find_needs(str(wallet), transaction, limits)
             warm.append(look)
-    bare = await _bare(world, plan, needs, runs)
+            bare.append(await _bare(world, funded))
     return Figures(make.__name__, cold, warm, bare, *_replay(runs), needs)
 
 
@@ -222,23 +224,25 @@ def _chain(node: SolanaNode) -> SolanaChain:
         )
 
 
-async def _bare(world: World, make: MakePlan, needs: TransactionNeeds, runs: int) -> list[float]:
-    """One `simulateTransaction` of the same, of a wallet that has what it needs."""
+async def _fund(world: World, needs: TransactionNeeds) -> Pubkey:
+    """Another wallet, that has what the first one needs: the bare call fails on one that has less."""
     wallet = Keypair().pubkey()
     totals: dict[str, int] = {}
     for outflow in needs.outflows:
         totals[outflow.asset] = totals.get(outflow.asset, 0) + outflow.amount
     tokens = {mint: totals[str(mint.address)] for mint in world.mints if str(mint.address) in totals}
     await world.fund(wallet, totals.get(NATIVE, 0), tokens)
+    return wallet
+
+
+async def _bare(world: World, transaction: str) -> float:
+    """Seconds of one `simulateTransaction` of the same."""
     options = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True, "commitment": "confirmed"}
-    text, times = make(wallet).unsigned(wallet), []
-    for _ in range(runs):
-        with looking() as look:
-            answer = await world.rpc.call("simulateTransaction", [text, options])
-        times.append(look.seconds)
-        if answer["value"]["err"] is not None:
-            raise RuntimeError(f"the bare simulation fails: {answer['value']['err']}")
-    return times
+    with looking() as look:
+        answer = await world.rpc.call("simulateTransaction", [transaction, options])
+    if answer["value"]["err"] is not None:
+        raise RuntimeError(f"the bare simulation fails: {answer['value']['err']}")
+    return look.seconds
 
 
 def _replay(runs: int) -> tuple[list[float], list[float], int]:
@@ -279,7 +283,7 @@ def render(found: Sequence[Figures]) -> list[str]:
     ]
     for each in found:
         fetch = [look.seconds - after for look, after in zip(each.warm, each.after, strict=True)]
-        rest = ms(each.after) - ms(each.put) - ms(each.run)
+        rest = max(0.0, ms(each.after) - ms(each.put) - ms(each.run))
         lines.append(
             f"| {each.name.replace('_', ' ')} | {ms(fetch):.1f} | {ms(each.after):.1f} | {p90(each.after) * 1000:.1f} "
             f"| {ms(each.put):.1f} | {ms(each.run):.1f} | {each.runs} | {rest:.1f} |"
