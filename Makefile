@@ -31,7 +31,7 @@ bench: setup  ## Every benchmark, one after another, in sizes for a small machin
 	$(PY) -m benchmarks.requirement 30
 	$(PY) -m benchmarks.bulk_reads 50000
 	$(PY) -m benchmarks.latency 50
-	$(PY) -m benchmarks.intake 1000 16
+	$(PY) -m benchmarks.intake 500 16
 
 check: setup  ## Format, lint, types, imports
 	$(PY) -m ruff format --check .
