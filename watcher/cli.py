@@ -75,7 +75,7 @@ def bill(
     network: Annotated[str, typer.Option(help="A configured network.")],
     sender: Annotated[str, typer.Option("--from", help="Whose transaction it is.")],
     transaction: Annotated[
-        str, typer.Option("--tx", help="A file, a JSON object as in JSON-RPC (EVM), or base64 (Solana).")
+        str, typer.Option("--tx", help="A file, a JSON object as in JSON-RPC (EVM), hexadecimal, or base64 (Solana).")
     ],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:

@@ -57,20 +57,36 @@ async def find_slots(node: Node, memory: Memory, views: Iterable[View]) -> dict[
     One view of each kind is searched for; the others follow from its layout, where it is a usual one.
     """
     waiting = list(dict.fromkeys(views))
-    found = await _recall(node, memory, waiting)
-    waiting = [each for each in waiting if each not in found]
-    first = list({(each.contract, each.selector): each for each in reversed(waiting)}.values())
-    found |= await _search(node, memory, first)
-    waiting = [each for each in waiting if each not in first]
+    known = _known(memory, waiting)
+    first = _one_of_each([each for each in waiting if each not in known])
+    recalling, looking = _recalling(node, known), _looking(node, memory, first)
+    answers = await node.many([*recalling, *looking])
+    found = _recalled(memory, known, answers[: len(recalling)])
+    found |= await _proven(node, memory, _looked(node, memory, first, answers[len(recalling) :]))
+    waiting = [each for each in waiting if each not in found and each not in first]
+    changed = _one_of_each([each for each in waiting if each in known])
+    found |= await _search(node, memory, changed)
+    waiting = [each for each in waiting if each not in changed]
     found |= await _recall(node, memory, waiting)
     alike = {(each.contract, each.selector) for each in found}
     odd = [each for each in waiting if each not in found and (each.contract, each.selector) in alike]
     return found | await _search(node, memory, odd)
 
 
+def _one_of_each(views: Sequence[View]) -> list[View]:
+    """The first of each contract and selector."""
+    return list({(each.contract, each.selector): each for each in reversed(views)}.values())
+
+
 async def _search(node: Node, memory: Memory, views: Sequence[View]) -> dict[View, Slot]:
     """Slots of views that nothing is known of."""
-    proven = await _prove(node, await _try(node, await _look(node, memory, views)))
+    answers = await node.many(_looking(node, memory, views))
+    return await _proven(node, memory, _looked(node, memory, views, answers))
+
+
+async def _proven(node: Node, memory: Memory, searches: Sequence[_Search]) -> dict[View, Slot]:
+    """Their slots, and what the next look may know of them."""
+    proven = await _prove(node, await _try(node, searches))
     for each, slot in proven.items():
         layout = guesses(each.owners).get(slot.place[1])
         if layout is not None:
@@ -89,18 +105,33 @@ def amount_of(answer: Any) -> int | None:
 
 
 async def _recall(node: Node, memory: Memory, views: Sequence[View]) -> dict[View, Slot]:
-    """Slots by a known layout, where the word there agrees with the view. What a share is worth is asked anew."""
-    known = {each: layout for each in views if (layout := memory.layout(each.contract, each.selector))}
-    places = {each: (layout.contract, layout.layout.key(*each.owners)) for each, layout in known.items()}
+    """Slots by a known layout."""
+    known = _known(memory, views)
+    return _recalled(memory, known, await node.many(_recalling(node, known)))
+
+
+def _known(memory: Memory, views: Sequence[View]) -> dict[View, Known]:
+    return {each: layout for each in views if (layout := memory.layout(each.contract, each.selector))}
+
+
+def _recalling(node: Node, known: Mapping[View, Known]) -> list[Request]:
+    """Each view, and the word where its answer should be. What a share is worth is asked anew."""
     requests: list[Request] = []
-    for each, place in places.items():
+    for each, layout in known.items():
+        place = (layout.contract, layout.layout.key(*each.owners))
         requests += [each.request(node), ("eth_getStorageAt", [*place, node.block])]
-        if known[each].field.scale is not None:
+        if layout.field.scale is not None:
             requests.append(each.request(node, State(words={place: SENTINEL})))
-    answers = iter(await node.many(requests))
+    return requests
+
+
+def _recalled(memory: Memory, known: Mapping[View, Known], answered: Sequence[Any]) -> dict[View, Slot]:
+    """The slots whose word agrees with the view."""
+    answers = iter(answered)
     found: dict[View, Slot] = {}
-    for each, place in places.items():
-        field: Field | None = known[each].field
+    for each, layout in known.items():
+        place = (layout.contract, layout.layout.key(*each.owners))
+        field: Field | None = layout.field
         amount, word = amount_of(next(answers)), amount_of(next(answers))
         if field and field.scale is not None:
             field = _scaled(amount or 0, amount_of(next(answers)))
@@ -111,13 +142,15 @@ async def _recall(node: Node, memory: Memory, views: Sequence[View]) -> dict[Vie
     return found
 
 
-async def _look(node: Node, memory: Memory, views: Sequence[View]) -> list[_Search]:
-    """The words that each view reads for its owners and not for strangers; guesses where the node can't tell."""
+def _looking(node: Node, memory: Memory, views: Sequence[View]) -> list[Request]:
+    """Each view, and the words that it reads for its owners and for strangers."""
     can = memory.can(node.host, "eth_createAccessList")
-    requests: list[Request] = []
-    for each in views:
-        requests += [each.request(node), *(each.accesses(node) if can else ())]
-    answers, step = await node.many(requests), 3 if can else 1
+    return [request for each in views for request in (each.request(node), *(each.accesses(node) if can else ()))]
+
+
+def _looked(node: Node, memory: Memory, views: Sequence[View], answers: Sequence[Any]) -> list[_Search]:
+    """The words that each view reads for its owners and not for strangers; guesses where the node can't tell."""
+    step = len(answers) // len(views) if views else 1
     searches = []
     for number, each in enumerate(views):
         answer, *lists = answers[step * number : step * (number + 1)]

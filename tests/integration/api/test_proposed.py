@@ -173,7 +173,7 @@ async def test_a_transaction_stands_alone(api: Api, call: Caller) -> None:
 
 @pytest.mark.parametrize(("gas", "pays"), [({}, True), ({"gas": {"payer": "other"}}, False)])
 async def test_who_pays_for_gas_is_what_the_backend_says(
-    api: Api, call: Caller, gas: dict[str, Any], pays: bool
+    api: Api, call: Caller, gas: dict[str, Any], *, pays: bool
 ) -> None:
     """A paymaster or a bundler: its gas is not the wallet's need."""
     await propose(api, call, found(dollars(10)), {**BODY, **gas})
