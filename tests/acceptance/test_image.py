@@ -63,7 +63,7 @@ def test_it_runs_as_nobody_who_can_change_it(image: Image) -> None:
 
 
 async def test_it_starts_is_healthy_and_ends_in_order(image: Image, tmp_path: Path) -> None:
-    """Its own entrypoint and health check, on a database of its own; SIGTERM ends it with 0; nothing else is written."""
+    """Its own entrypoint and health check, on its own database; SIGTERM ends it with 0; nothing else is written."""
     config, data, log, port = tmp_path / "watcher.toml", tmp_path / "data", tmp_path / "log", free_port()
     config.write_text(CONFIG)
     config.chmod(0o644)
