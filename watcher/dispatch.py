@@ -44,7 +44,7 @@ STORED_FAULTS: Final = 3
 PAUSE: Final = timedelta(minutes=5)
 """How long no session is created for a tenant after Stripe has switched minting off, or refused our account."""
 MAX_BACKOFF_SECONDS: Final = 60
-UNSURE: Final = timedelta(seconds=2)
+UNSURE: Final = timedelta(seconds=3)
 """Until it is looked again whether a transaction still needs what its link would be for."""
 
 
