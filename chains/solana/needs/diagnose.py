@@ -60,9 +60,9 @@ def _approved(trial: Trial) -> str | None:
 def _worked_earlier(trial: Trial) -> bool:
     try:
         for seconds in _EARLIER:
-            trial.machine.set_time(trial.snapshot, seconds)
+            trial.set_time(seconds)
             if trial.works(trial.ample()):
                 return True
         return False
     finally:
-        trial.machine.set_time(trial.snapshot, 0)
+        trial.set_time(0)
