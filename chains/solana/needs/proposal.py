@@ -163,7 +163,10 @@ def _check(message: Message | MessageV0) -> None:
         (signers <= header.num_readonly_signed_accounts, "has no account that may pay the fee"),
         (signers + header.num_readonly_unsigned_accounts > static, "names fewer accounts than its header says"),
         (len(set(message.account_keys)) < static, "names an account twice"),
-        (not all(key.is_on_curve() for key in message.account_keys[:signers]), "needs a signature that no key can give"),
+        (
+            not all(key.is_on_curve() for key in message.account_keys[:signers]),
+            "needs a signature that no key can give",
+        ),
         (not message.instructions, "has no instruction"),
         (
             any(not 0 < each.program_id_index < static for each in message.instructions),

@@ -55,6 +55,8 @@ class Trial:
         self._clock = clock
         self._deadline = clock() + seconds
         self.base = snapshot.accounts.get(owner)
+        size = len(self.base.data) if self.base is not None else 0
+        self._least = machine.rent_minimum(size) if size else 0  # without it the data wouldn't be there
         self._kept: OrderedDict[tuple[int, ...], Run] = OrderedDict()
         self._sources = held_by(owner, snapshot)
 
@@ -85,7 +87,8 @@ class Trial:
     def _run(self, funds: Funds) -> Run:
         if self._clock() > self._deadline:
             raise OutOfTime
-        instead = {self.owner: with_lamports(self.base, funds.coin)} if self.owner in self.snapshot.keys else {}
+        coin = max(funds.coin, self._least)
+        instead = {self.owner: with_lamports(self.base, coin)} if self.owner in self.snapshot.keys else {}
         if self.proposal.payer != self.owner:
             payer = self.proposal.payer
             instead[payer] = with_lamports(self.snapshot.accounts.get(payer), RICH)

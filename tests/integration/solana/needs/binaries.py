@@ -41,7 +41,9 @@ def turn_without_end() -> list[tuple[int, ...]]:
 
 def assemble(steps: Sequence[tuple[int, ...]]) -> bytes:
     """An executable for the loaders, from opcode, destination, source, offset and value of each step."""
-    text = b"".join(struct.pack("<BBhi", op, to | source << 4, offset, value) for op, to, source, offset, value in steps)
+    text = b"".join(
+        struct.pack("<BBhi", op, to | source << 4, offset, value) for op, to, source, offset, value in steps
+    )
     names_at = _BASE + len(text)
     sections_at = names_at + len(_NAMES) + -(names_at + len(_NAMES)) % 8
     header = struct.pack(
