@@ -1,6 +1,7 @@
 """A node that fails, lies or lags: never an amount out of a bad answer, and a good endpoint beside it is enough."""
 
 import asyncio
+import signal
 import struct
 import time
 from base64 import b64encode
@@ -249,6 +250,23 @@ async def test_many_at_once_stay_apart(scripted: Node, runner: Runner) -> None:
         if isinstance(needs, TransactionNeeds):
             assert (needs.exact, total(needs)) == (True, amount * SOL + FEE + RENT_MINIMUM)
     assert sum(isinstance(needs, TransactionNeeds) for needs in answers) == 9
+
+
+async def test_a_question_that_is_given_up(scripted: Node, runner: Runner) -> None:
+    """Its process goes with it: no late answer is taken for that of the next question."""
+    assert (await ask(runner, scripted)).exact
+    process = runner._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    asked = asyncio.create_task(ask(runner, scripted))
+    async with asyncio.timeout(5):
+        while not runner._lock.locked():
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    assert process.returncode is not None
+    assert (await ask(runner, scripted)).exact
 
 
 async def test_a_process_that_dies_again_and_again(scripted: Node, runner: Runner) -> None:

@@ -67,11 +67,26 @@ def test_any_account_of_a_token_program_is_read(account: Account, program: str) 
         assert len(token.holder_of(account)) > 30
 
 
-@given(ACCOUNTS)
-def test_only_the_token_programs_hold_tokens(account: Account) -> None:
-    """The same bytes of another program's are no tokens."""
-    assert not token.is_token_account(account)
-    assert not token.is_mint(account)
+@pytest.mark.parametrize("size", [165, 170, 182])
+def test_only_the_token_programs_hold_tokens(size: int) -> None:
+    """The same bytes of another program's are no tokens, nor are those of a mint with extensions."""
+    account = token_account(5, is_native=False, size=size)
+    assert token.is_token_account(account)
+    assert not token.is_token_account(token_account(5, is_native=False, size=size, program=SYSTEM_PROGRAM))
+    if size > 165:
+        data = account.data[:165] + b"\1" + account.data[166:]
+        mint = Account(account.lamports, data, account.owner, False, NEVER)
+        assert (token.is_mint(mint), token.is_token_account(mint)) == (True, False)
+
+
+def test_two_transfers_out_of_one_account() -> None:
+    """What is stated adds up."""
+    metas = [AccountMeta(key, is_signer=False, is_writable=True) for key in (SOURCE, WALLET)]
+    program = Pubkey.from_string(TOKEN_PROGRAM)
+    steps = [Instruction(program, b"\x03" + struct.pack("<Q", amount), metas) for amount in (5, 7)]
+    message = Message.new_with_blockhash(steps, WALLET, Hash.default())
+    proposed = parse(b64encode(bytes(message)).decode())
+    assert stated_tokens(proposed, proposed.keys) == {str(SOURCE): 12}
 
 
 @given(
