@@ -260,7 +260,7 @@ async def test_a_question_that_is_given_up(scripted: Node, runner: Runner) -> No
     process.send_signal(signal.SIGSTOP)
     asked = asyncio.create_task(ask(runner, scripted))
     async with asyncio.timeout(5):
-        while not runner._lock.locked():
+        while not runner._lock.locked():  # noqa: ASYNC110  a lock tells nobody
             await asyncio.sleep(0)
         await asyncio.sleep(0.05)
     asked.cancel()
