@@ -18,6 +18,7 @@ from notifier.rates import RateSource
 from watcher.asks.analysis import Analysis, make_analysis
 from watcher.asks.bodies import AskBody, CheckoutBody, TransactionBody
 from watcher.asks.ground import NotUnderstood, Rate
+from watcher.asks.proposed import refuse_absurd
 from watcher.asks.rates import find_rates
 from watcher.store.database import Database
 from watcher.store.wallets import find_addresses
@@ -88,4 +89,4 @@ async def analyse(body: AskBody, network: Network, address: str, sources: Source
     except ChainError as error:
         log.info("transaction.unread", network=network.name, reason=str(error))
         return Analysis(Verdict.UNKNOWN, looked_at=now)
-    return make_analysis(needs, now=now)
+    return refuse_absurd(make_analysis(needs, now=now), network)

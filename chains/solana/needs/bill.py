@@ -19,7 +19,8 @@ def make_needs(
     charge = charge_of(proposal)
     agrees = not finding.fee or finding.fee == charge.total
     known = [taken for taken in finding.tokens if taken.mint in limits.known]
-    unknown = sorted({taken.mint for taken in finding.tokens if taken.mint not in limits.known})
+    lacking = (taken for taken in finding.tokens if taken.have < taken.amount)
+    unknown = sorted({taken.mint for taken in lacking if taken.mint not in limits.known})
     tokens = (
         Outflow(taken.mint, taken.amount, "required", {} if taken.is_associated else {"account": taken.account})
         for taken in known

@@ -140,6 +140,14 @@ async def test_tokens_that_are_not_configured_are_reported_and_not_sold(api: Api
     assert await api.world.top_ups() == []
 
 
+async def test_an_absurd_amount_is_not_asked_for(api: Api, call: Caller) -> None:
+    """A program that takes whatever there is: no link over the most that can be bought, but a refusal."""
+    tx = await propose(api, call, found(dollars(10), replace(GAS, amount=10**9 * ETH + 1)))
+    assert (tx["status"], tx["reason"]["code"]) == ("not_funds", "reverts")
+    assert tx["reason"]["detail"] == "absurd: it takes more than 1000000000 ETH"
+    assert await api.world.top_ups() == []
+
+
 async def test_an_unreadable_network_says_neither_yes_nor_no(api: Api, call: Caller) -> None:
     """The ask is kept as `unknown`, nothing is asked for, and it is looked at again by itself."""
     api.world.chain.fail(Unavailable("no answer"))
