@@ -78,10 +78,11 @@ async def test_odd_code(world: World, code: str) -> None:
 
 @pytest.mark.parametrize("step", ["5f5fa0", "5f5f5f5f5f60ff5ff150"], ids=["events", "calls"])
 async def test_a_flood(world: World, step: str) -> None:
-    """A call that floods its trace with events or calls, as many as its gas allows, ends in time without a claim."""
+    """A call that floods its trace with events or calls, tens of thousands, ends in time without a claim."""
     flood = "0x00000000000000000000000000000000000Dead2"
     await world.node.rpc("anvil_setCode", flood, f"0x5b{step}5a61ffff105f5700")
     transaction = await world.call(flood, "transfer(address,uint256)", SHOPPER, 7)
+    transaction["gas"] = hex(3_000_000)
     for ways in EACH_WAY:
         began = time.monotonic()
         needs = await world.find(transaction, ways=ways, limits=Limits([NATIVE, flood], most_calls=100, seconds=2))
