@@ -1,8 +1,9 @@
 """Where a token keeps its numbers: how a storage key is made of an owner, and how a word holds an amount. No I/O."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from chains.ethereum.needs.state import Place
@@ -45,7 +46,8 @@ class Layout:
         return f"0x{slot:064x}"
 
 
-def guesses(owners: tuple[str, ...]) -> dict[str, Layout]:
+@lru_cache(maxsize=64)
+def guesses(owners: tuple[str, ...]) -> Mapping[str, Layout]:
     """Storage keys that usual tokens keep the value of these owners at, and their layouts."""
     namespaced = _OZ_BALANCES + (len(owners) > 1)
     layouts = [Layout("solidity", slot) for slot in (*range(MOST_SLOTS), namespaced)]
@@ -55,7 +57,8 @@ def guesses(owners: tuple[str, ...]) -> dict[str, Layout]:
     return {layout.key(*owners): layout for layout in layouts}
 
 
-def likely(owners: tuple[str, ...]) -> dict[str, int]:
+@lru_cache(maxsize=64)
+def likely(owners: tuple[str, ...]) -> Mapping[str, int]:
     """The few places that most tokens keep the value of these owners at, each with a pattern to plant there."""
     namespaced = _OZ_BALANCES + (len(owners) > 1)
     layouts = [Layout("solidity", slot) for slot in (*_LIKELY_SLOTS, namespaced)]

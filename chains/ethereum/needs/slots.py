@@ -178,11 +178,11 @@ def _read_looks(
             memory.cannot(node.host, "eth_createAccessList")
         own, strange = (_places(item) for item in lists) if lists else ((), ())
         places = tuple(place for place in own if place not in strange)[:_MOST_KEYS]
-        guessed = tuple((each.contract, key) for key in guesses(each.owners))
-        usual = {(each.contract, key): word for key, word in likely(each.owners).items()}
-        fields = ((place, find_field(word, shown or 0)) for place, word in usual.items())
-        found = next(((place, field) for place, field in fields if field is not None), None)
-        searches.append(_Search(each, amount, places or guessed, found))
+        fields = ((key, find_field(word, shown or 0)) for key, word in likely(each.owners).items())
+        found = next((((each.contract, key), field) for key, field in fields if field is not None), None)
+        if not places and found is None:
+            places = tuple((each.contract, key) for key in guesses(each.owners))
+        searches.append(_Search(each, amount, places, found))
     return searches
 
 
