@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from chains.ethereum.needs.memory import Memory
+from chains.ethereum.needs.words import BALANCE_OF
 from chains.model import NATIVE
 from chains.needs import Limits, Verdict
 from tests.integration.ethereum.needs.world import EACH_WAY, SHOPPER, World, tokens_of, totals_of
@@ -48,6 +50,19 @@ async def test_a_crowd_of_tokens(world: World) -> None:
         assert needs.calls <= 200
         assert time.monotonic() - began < 10
         assert needs.verdict in (Verdict.FUNDS, Verdict.UNKNOWN)
+
+
+async def test_a_place_that_does_not_prove(world: World) -> None:
+    """A token that answers otherwise once it is given plenty is run without it, and its layout is not remembered."""
+    token = await world.at("ShyToken")
+    transaction = await world.call(token, "transfer(address,uint256)", SHOPPER, 7)
+    for ways in EACH_WAY:
+        memory = Memory()
+        needs = await world.find(transaction, ways=ways, memory=memory)
+        assert needs.verdict is not Verdict.FUNDS, ways
+        assert not needs.exact
+        assert not tokens_of(needs)
+        assert memory.layout(token.lower(), BALANCE_OF) is None
 
 
 @pytest.mark.parametrize(
