@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PACKAGES := chains notifier config watcher tests benchmarks scripts examples
 
-.PHONY: setup demo test quick acceptance check lint format lock clean
+.PHONY: setup demo test quick acceptance bench check lint format lock clean
 
 setup: .venv/.ready node_modules/.ready  ## Python environment and local chains, from the lock files
 
@@ -26,6 +26,12 @@ quick: setup  ## All but the tests that run the whole daemon, or a soak
 acceptance: setup scripts/setup  ## The daemon as a process of its own, soaks, and pages in a real browser
 	scripts/setup browser
 	$(PY) -m pytest -m acceptance
+
+bench: setup  ## Every benchmark, one after another, in sizes for a small machine; see docs/performance.md
+	$(PY) -m benchmarks.requirement 30
+	$(PY) -m benchmarks.bulk_reads 50000
+	$(PY) -m benchmarks.latency 50
+	$(PY) -m benchmarks.intake 500 16
 
 check: setup  ## Format, lint, types, imports
 	$(PY) -m ruff format --check .

@@ -66,10 +66,10 @@ class Chain(Protocol):
     ) -> TransactionNeeds:
         """What a proposed, unsigned transaction needs of its sender now, and what else is in its way.
 
-        `transaction`: an object as in JSON-RPC (EVM), base64 of a message or transaction (Solana). `pays_gas` is False
-        where somebody else does: a paymaster or a bundler (EIP-4337), with `sender` the contract wallet. A Solana
-        message names its payer itself. Nothing is claimed exact that was not proven. Raises `BadTransaction` for what
-        is none of this network, `Unavailable`.
+        `transaction`: an object as in JSON-RPC, or hexadecimal of a serialised one (EVM), base64 of a message or
+        transaction (Solana). `pays_gas` is False where somebody else does: a paymaster or a bundler (EIP-4337), with
+        `sender` the contract wallet. A Solana message names its payer itself. Nothing is claimed exact that was not
+        proven. Raises `BadTransaction` for what is none of this network, `Unavailable`.
         """
 
     async def fee(self) -> Fee:

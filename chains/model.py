@@ -76,6 +76,8 @@ class Step:
     """Blocks given earlier that are no longer part of the chain."""
     gap: bool = False
     """Blocks were passed over (long downtime, deep reorg); `dirty` is then every watched holding."""
+    looked_at: datetime | None = None
+    """When the head was asked for: of what was written later, it may tell what was true before. None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from chains.solana.adapter import SolanaChain
 from config.model import Network, Settings
 from notifier.channel import Channel
 from notifier.console import ConsoleChannel
-from notifier.model import Endpoint
 from notifier.onramp import Onramp
 from notifier.rates import FirstRates, PegRates, RateSource, TableRates
 from notifier.rates_http import HttpRates
@@ -34,31 +33,23 @@ from notifier.webhook import WebhookChannel
 from watcher.api.application import create_app
 from watcher.api.limits import Limits
 from watcher.api.routing import Deps
-from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
-from watcher.apply import CREATE_SESSION_TASK
 from watcher.clock import Stamp, SystemClock, make_new_id
-from watcher.closing import LOOK_TASK
-from watcher.deliver import Deliverer
-from watcher.dispatch import Dispatcher, Onramps
-from watcher.inbound.apply import INBOUND_TASK, Inbound
-from watcher.jobs.engine import Handler, JobEngine
+from watcher.handlers import make_handlers
+from watcher.jobs.engine import JobEngine
 from watcher.judge import Rules
 from watcher.log import Logging
-from watcher.look import Follower
 from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
 from watcher.refresh import refresh_policies
-from watcher.replacing import Replacer
 from watcher.schedule import Schedule, make_ticks
+from watcher.session_request import Onramps
 from watcher.store.database import Database, conninfo
 from watcher.store.declare import declare_installation, declare_tenants
 from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.errors import StoreError
-from watcher.store.events import DELIVER_TASK
 from watcher.store.migrate import upgrade
 from watcher.supervise import Supervisor
-from watcher.sweeps import Sweeper
 
 log = structlog.get_logger()
 
@@ -116,7 +107,9 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
     onramps = Onramps(accounts, installation, settings)
     rates = await open_rates(settings, stack)
-    handlers = make_handlers(database, onramps, await open_channels(settings, stack), endpoints, rates=rates)
+    chains = {network: observer.chain for network, observer in observers.items()}
+    channels = await open_channels(settings, stack)
+    handlers = make_handlers(database, onramps, channels, endpoints, rates=rates, chains=chains)
     jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
 
     await stack.enter_async_context(tasks)
@@ -128,7 +121,6 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     tasks.start("notices", lambda: listen(conninfo(url), listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
-    chains = {network: observer.chain for network, observer in observers.items()}
     deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
     await serve(create_app(deps), settings, stack)
     log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
@@ -259,39 +251,3 @@ async def open_rates(settings: Settings, stack: AsyncExitStack) -> RateSource:
         for each in settings.rates.http
     ]
     return FirstRates([PegRates(settings.rates.peg, now=now), TableRates(settings.rates.table, now=now), *urls])
-
-
-def make_handlers(
-    database: Database,
-    onramps: Onramps,
-    channels: Mapping[str, Channel],
-    endpoints: Mapping[tuple[str, str], Endpoint],
-    *,
-    rates: RateSource,
-) -> dict[str, Handler]:
-    """Every job by its task's name."""
-    clock = SystemClock()
-    new_id = make_new_id(clock, secrets.randbits)
-    dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id)
-    follower = Follower(database, onramps, clock=clock, new_id=new_id)
-    inbound = Inbound(database, onramps.settings, clock=clock, new_id=new_id, rates=rates)
-    sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
-    deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
-    replacer = Replacer(database, onramps.settings, clock=clock, new_id=new_id)
-    sweeps = (
-        replacer.replace_addresses,
-        sweeper.look_at_due_sessions,
-        sweeper.expire_top_ups,
-        sweeper.expire_asks,
-        sweeper.tell_overdue_top_ups,
-        sweeper.nudge_settling,
-        sweeper.prune,
-    )
-    return {
-        CREATE_SESSION_TASK: dispatcher.create_session,
-        LOOK_TASK: follower.look_at_session,
-        STRIPE_EVENT_TASK: follower.handle_stripe_event,
-        INBOUND_TASK: inbound.apply_inbound,
-        DELIVER_TASK: deliverer.send,
-        **{sweep.__name__: sweep for sweep in sweeps},
-    }

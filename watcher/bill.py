@@ -1,5 +1,6 @@
 """`topup-watcher bill`: what a proposed transaction needs, for people. Reads a chain, opens nothing."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from chains.addresses import parse_address
 from chains.amounts import format_amount
 from chains.chain import Chain
 from chains.errors import BadAddress, ChainError
-from chains.model import NATIVE, Balance, Holding
+from chains.model import NATIVE, Balance, Family, Holding
 from chains.needs import BadTransaction, Limits, TransactionNeeds
 from config.errors import ConfigError, FieldError
 from config.model import Network, Settings
@@ -47,6 +48,8 @@ async def find_bill(settings: Settings, *, network: str, sender: str, transactio
     except BadAddress as error:
         raise ConfigError("bill", [FieldError("--from", error.code, str(error))]) from None
     proposed = read_transaction(transaction)
+    if found.family is Family.SOLANA and isinstance(proposed, str):
+        proposed = as_base64(proposed)
     async with make_chain(found) as chain:
         await chain.check()
         try:
@@ -58,12 +61,10 @@ async def find_bill(settings: Settings, *, network: str, sender: str, transactio
 
 
 def read_transaction(given: str) -> Mapping[str, Any] | str:
-    """A file's content, or what was given: a JSON object (EVM), else text such as base64 (Solana)."""
+    """A file's content, or what was given: a JSON object (EVM), else text: hexadecimal, or base64 (Solana)."""
     text = given.strip()
-    if not text.startswith("{") and len(text) < 4_096 and Path(text).is_file():  # noqa: PLR2004  no path is longer
-        if Path(text).stat().st_size > MOST_BYTES:
-            raise ConfigError("bill", [FieldError("--tx", "too_large", f"has more than {MOST_BYTES} bytes")])
-        text = Path(text).read_text(encoding="utf-8").strip()
+    if not text.startswith("{") and _is_file(text):
+        text = _read_file(Path(text))
     if not text.startswith("{"):
         return text
     try:
@@ -71,6 +72,33 @@ def read_transaction(given: str) -> Mapping[str, Any] | str:
     except (ValueError, RecursionError):
         raise ConfigError("bill", [FieldError("--tx", "not_json", "begins like JSON and is none")]) from None
     return read
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # a transaction is longer than a name may be
+        return False
+
+
+def _read_file(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError("bill", [FieldError("--tx", "too_large", f"has more than {MOST_BYTES} bytes")])
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError("bill", [FieldError("--tx", "not_readable", str(error.strerror))]) from None
+    except UnicodeDecodeError:
+        raise ConfigError("bill", [FieldError("--tx", "not_text", "must be JSON, hexadecimal or base64")]) from None
+
+
+def as_base64(text: str) -> str:
+    """What was given in hexadecimal, as Solana's own form; anything else as it is."""
+    digits = text.removeprefix("0x")
+    try:
+        return base64.b64encode(bytes.fromhex(digits)).decode() if digits.isalnum() else text
+    except ValueError:
+        return text
 
 
 async def _read_balances(chain: Chain, network: Network, address: str, needs: TransactionNeeds) -> dict[str, Balance]:

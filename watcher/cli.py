@@ -75,7 +75,7 @@ def bill(
     network: Annotated[str, typer.Option(help="A configured network.")],
     sender: Annotated[str, typer.Option("--from", help="Whose transaction it is.")],
     transaction: Annotated[
-        str, typer.Option("--tx", help="A file, a JSON object as in JSON-RPC (EVM), or base64 (Solana).")
+        str, typer.Option("--tx", help="A file, a JSON object as in JSON-RPC (EVM), hexadecimal, or base64 (Solana).")
     ],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -140,6 +140,7 @@ def export_wallets(
 def sandbox(
     *,
     listen: Annotated[str, typer.Option(help="HOST:PORT to answer on.")] = "127.0.0.1:8010",
+    public_url: Annotated[str | None, typer.Option(help="What links begin with, when not with --listen.")] = None,
     webhook_url: Annotated[str | None, typer.Option(help="Where status changes are sent.")] = None,
     webhook_secret: Annotated[str | None, typer.Option(help="whsec_… that they are signed with.")] = None,
     evm_rpc: Annotated[str | None, typer.Option(help="A local node that moves coins when a session is paid.")] = None,
@@ -158,6 +159,7 @@ def sandbox(
     options = SandboxOptions(
         host=host,
         port=int(port),
+        public_url=public_url.rstrip("/") if public_url else None,
         webhook_url=webhook_url,
         webhook_secret=webhook_secret,
         evm_rpc=evm_rpc,

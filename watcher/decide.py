@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,7 +12,7 @@ from watcher.apply import apply
 from watcher.asks.follow import refresh_asks
 from watcher.asks.model import ASK_BLOCKED, ASK_KINDS, Link, Need
 from watcher.clock import Stamp
-from watcher.judge import Judged, Rules, judge
+from watcher.judge import Judged, Rules, judge, leave_news
 from watcher.model import Destination, HoldingStatus, NewEvent, TopUp, TopUpStatus
 from watcher.opening import measure_anew
 from watcher.planning import plan_holding
@@ -19,6 +20,7 @@ from watcher.store.asks import AskKey, find_links, find_needs
 from watcher.store.blocks import write_requirement
 from watcher.store.places import Place, lock_places
 from watcher.store.top_ups import find_active, update_top_up, write_destinations
+from watcher.store.wallets import tell_nudge
 
 
 async def decide(
@@ -29,13 +31,18 @@ async def decide(
     beside: Collection[tuple[str, str]],
     fee: Fee | None,
     stamp: Stamp,
+    looked_at: datetime | None = None,
 ) -> list[NewEvent]:
     """Judge every requirement and need on these balances; the events are to be recorded last in the transaction.
 
     `beside` are (tenant, wallet) pairs that the transaction goes on to change, to be locked together with the others.
+    What was written after `looked_at`, when the head was asked for, is left to a look of its own.
     """
     by_holding = {b.holding: b for b in balances}
-    places = await lock_places(conn, by_holding, beside=beside)
+    locked = await lock_places(conn, by_holding, beside=beside)
+    places = [leave_news(place, looked_at) for place in locked]
+    if places != locked:
+        await tell_nudge(conn, [rules.network.id])
     active = await find_active(conn, sorted({(p.tenant, p.wallet) for p in places}))
     links = await find_links(conn, [t.id for t in active])
     await _note_baselines(conn, active, by_holding)

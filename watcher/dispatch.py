@@ -3,10 +3,9 @@
 A crash anywhere leaves a row that says how far it came, and the same idempotency key makes a repeated call harmless.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,8 +14,6 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chains.amounts import format_amount
-from config.model import NetworkAsset, Settings
 from notifier.errors import (
     OnrampError,
     OnrampMisconfigured,
@@ -24,14 +21,14 @@ from notifier.errors import (
     OnrampRefused,
     OnrampUserRefused,
 )
-from notifier.model import Destination, OnrampSession, SessionRequest
+from notifier.model import OnrampSession
 from notifier.onramp import Onramp
 from watcher.apply import CREATE_SESSION_TASK
 from watcher.clock import Clock, Stamp
 from watcher.jobs.defer import defer
 from watcher.model import Session, SessionState, TopUp, TopUpStatus
-from watcher.opening import WALLET_SCOPE
 from watcher.render import render_time
+from watcher.session_request import Onramps, make_request
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.tables import onramp_pause, wallet
@@ -47,29 +44,36 @@ STORED_FAULTS: Final = 3
 PAUSE: Final = timedelta(minutes=5)
 """How long no session is created for a tenant after Stripe has switched minting off, or refused our account."""
 MAX_BACKOFF_SECONDS: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Onramps:
-    """The tenants' accounts, and what every session of ours is marked with."""
-
-    by_tenant: Mapping[str, Onramp]
-    installation: str
-    settings: Settings
+UNSURE: Final = timedelta(seconds=2)
+"""Until it is looked again whether a transaction still needs what its link would be for."""
 
 
 class Dispatcher:
     """Carries out asks. Each method is a job: one bounded step, whose outcome is recorded with the next step's job."""
 
-    def __init__(self, database: Database, onramps: Onramps, *, clock: Clock, new_id: Callable[[str], str]) -> None:
-        """`onramps` are open for as long as this lives."""
+    def __init__(
+        self,
+        database: Database,
+        onramps: Onramps,
+        *,
+        clock: Clock,
+        new_id: Callable[[str], str],
+        may_send: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
+        """`onramps` are open for as long as this lives.
+
+        `may_send` says of an open top-up whether what it was opened for still holds, now that a link is to be made.
+        """
         self._database = database
+        self._may_send = may_send
         self._onramps = onramps
         self._clock = clock
         self._new_id = new_id
 
     async def create_session(self, top_up: str) -> None:
         """Get the session that an open ask needs, or learn why there is none."""
+        if not await self._still_holds(top_up):
+            return
         attempt = await self._begin_attempt(top_up)
         if attempt is None:
             return
@@ -80,6 +84,22 @@ class Dispatcher:
             await self._record_failure(attempt, error)
         else:
             await self._record_session(attempt, session)
+
+    async def _still_holds(self, top_up_id: str) -> bool:
+        """Whether a link may be made; if it can't be said, or it is being decided anew, this is looked at again."""
+        if self._may_send is None:
+            return True
+        async with self._database.begin() as conn:
+            sessions = await find_sessions(conn, top_up_id)
+        if any(session.state is not SessionState.NONE for session in sessions):
+            return True
+        if await self._may_send(top_up_id):
+            return True
+        async with self._database.begin() as conn:
+            top_up = await lock_top_up(conn, top_up_id)
+            if top_up is not None and top_up.status is TopUpStatus.OPEN:
+                await defer(conn, CREATE_SESSION_TASK, at=self._clock.now() + UNSURE, top_up=top_up_id)
+        return False
 
     async def _begin_attempt(self, top_up_id: str) -> Session | None:
         """The attempt to make now, stored; None when there is nothing to do, or not yet."""
@@ -232,34 +252,6 @@ def _wants_attempt(top_up: TopUp, latest: Session | None) -> bool:
 def find_backoff(tries: int, retry_after_seconds: int | None) -> int:
     """Seconds until the next try: doubling from 1, at most 60, and never before Stripe said."""
     return max(min(MAX_BACKOFF_SECONDS, 1 << min(tries, 10)), retry_after_seconds or 0)
-
-
-def make_request(top_up: TopUp, attempt: int, onramps: Onramps, *, customer_ip_address: str | None) -> SessionRequest:
-    """What Stripe is told: destinations and currencies locked, the amount only when one asset is asked for."""
-    sold: list[tuple[Destination, str]] = []
-    assets: list[NetworkAsset] = []
-    for d in top_up.destinations:
-        network = onramps.settings.networks.get(d.holding.network)
-        asset = network.find_asset(d.holding.asset) if network else None
-        if asset is not None and asset.onramp is not None:
-            where = Destination(asset.onramp.network, asset.onramp.wallet_key, d.holding.address)
-            sold.append((where, asset.onramp.currency))
-            assets.append(asset)
-    if top_up.scope == WALLET_SCOPE and not top_up.reason.get("assets"):
-        sold = [(where, "") for where, _ in sold]  # the person chooses what to buy
-    amount = None
-    if top_up.asked is not None and assets:
-        amount = Decimal(format_amount(top_up.asked, assets[0].asset.decimals))
-    return SessionRequest(
-        top_up=top_up.id,
-        attempt=attempt,
-        tenant=top_up.tenant,
-        installation=onramps.installation,
-        destinations=tuple(dict.fromkeys(where for where, _ in sold)),
-        currencies=tuple(dict.fromkeys(currency for _, currency in sold if currency)),
-        amount=amount,
-        customer_ip_address=customer_ip_address,
-    )
 
 
 async def _find_customer_ip(conn: AsyncConnection, top_up: TopUp, now: datetime) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from chains.model import NATIVE, Balance, Fee, NetworkId
 from config.model import Network, Policy, Tenant
@@ -15,6 +15,9 @@ from watcher.planning import Facts
 from watcher.policy import Terms, Why, find_refusal, plan_change, resolve_level
 from watcher.store.asks import COUNTED
 from watcher.store.places import Place
+
+SKEW: Final = timedelta(seconds=15)
+"""How far the clocks of two machines may be apart, and how long a look at a head may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,21 @@ class Rules:
         tenant = self.tenants.get(words["tenant"])
         found = tenant.policies.get(words["policy"]) if tenant else None
         return found or Policy(name=words["policy"], version=words.get("policy_version", ""), networks=())
+
+
+def leave_news(place: Place, looked_at: datetime | None) -> Place:
+    """The place without what was written since the head was asked for: that head may be from before it.
+
+    A clock that is further ahead than `SKEW` is wrong, and nothing is left for it.
+    """
+    if looked_at is None:
+        return place
+
+    def is_news(written: datetime | None) -> bool:
+        return written is not None and looked_at < written <= looked_at + SKEW
+
+    row = None if place.row is not None and is_news(place.row["changed_at"]) else place.row
+    return replace(place, row=row, needs=tuple(n for n in place.needs if not is_news(n.created_at)))
 
 
 @dataclass(frozen=True, slots=True)

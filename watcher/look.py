@@ -11,8 +11,8 @@ from notifier.errors import OnrampError
 from notifier.model import OnrampSession, SessionStatus
 from watcher.asks.follow import tell_asks_of
 from watcher.clock import Clock, Stamp
-from watcher.dispatch import Onramps
 from watcher.model import NewEvent, Outcome, Session, SessionState, TopUp, TopUpStatus
+from watcher.session_request import Onramps
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.top_ups import (

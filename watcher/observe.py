@@ -196,7 +196,9 @@ class Observer:
         fee: Fee | None,
         stamp: Stamp,
     ) -> list[NewEvent]:
-        events = await decide(conn, self._rules, balances, beside=beside, fee=fee, stamp=stamp)
+        events = await decide(
+            conn, self._rules, balances, beside=beside, fee=fee, stamp=stamp, looked_at=step.looked_at
+        )
         await save_balances(conn, balances, now=stamp.now)
         addresses = {b.holding.address for b in balances}
         await note_watched_since(conn, self._rules.network.id, addresses, step.block)

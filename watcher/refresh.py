@@ -91,7 +91,8 @@ async def rebuild(
     )
     plan = plan_registration(spec, tenant, settings)
     await save_addresses(conn, tenant.id, spec.id, plan.addresses, now=stamp.now)
-    kept = await save_requirements(conn, tenant.id, spec.id, list_requirements(spec, tenant, plan, settings))
+    rows = list_requirements(spec, tenant, plan, settings)
+    kept = await save_requirements(conn, tenant.id, spec.id, rows, now=stamp.now)
     mine = (tenant.id, spec.id)
     stayed = [network for network in plan.addresses if network not in moved]
     events = await cancel_asks_elsewhere(conn, mine, stayed, settings.networks, stamp)

@@ -72,7 +72,7 @@ async def register_wallet(
     await save_wallet(conn, _wallet_row(spec, tenant, before, stamp))
     await save_addresses(conn, tenant.id, spec.id, plan.addresses, now=stamp.now)
     rows = list_requirements(spec, tenant, plan, settings)
-    kept = await save_requirements(conn, tenant.id, spec.id, rows)
+    kept = await save_requirements(conn, tenant.id, spec.id, rows, now=stamp.now)
     events: list[NewEvent] = []
     if alive:
         pair = (tenant.id, spec.id)
@@ -95,7 +95,7 @@ async def remove_wallet(
     if before is None or before["deleted_at"] is not None:
         return None
     known = await find_addresses(conn, tenant.id, wallet_id)
-    await save_requirements(conn, tenant.id, wallet_id, [])
+    await save_requirements(conn, tenant.id, wallet_id, [], now=stamp.now)
     await save_addresses(conn, tenant.id, wallet_id, {}, now=stamp.now)
     mine = (wallet.c.tenant == tenant.id, wallet.c.id == wallet_id)
     dead = {"deleted_at": stamp.now, "updated_at": stamp.now, "version": before["version"] + 1}

@@ -110,6 +110,7 @@ def make_ticks(poll_seconds: int) -> list[Tick]:
     """What the clock defers, and how often; `poll_seconds` is the first wait between looks at a session."""
     return [
         Tick("look_at_due_sessions", min(5, poll_seconds)),
+        Tick("look_again", 2),
         Tick("expire_top_ups", 10),
         Tick("expire_asks", 10),
         Tick("replace_addresses", 10),

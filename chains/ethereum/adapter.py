@@ -2,23 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Self
 
-from chains.errors import BlockGone, Unavailable
+from chains.errors import BlockGone, RpcError, Unavailable
 from chains.ethereum import fees, receipts
 from chains.ethereum.answers import Header, classify, header, quantity
 from chains.ethereum.detect import Detector
 from chains.ethereum.follower import Follower
 from chains.ethereum.heads import HeadFeed
 from chains.ethereum.needs.find import find_needs
+from chains.ethereum.needs.lacking import keep_lacking
 from chains.ethereum.needs.memory import Memory
+from chains.ethereum.needs.raw import read_raw
 from chains.ethereum.reader import BalanceReader
 from chains.ethereum.registry import Registry
-from chains.ethereum.together import together
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
-from chains.needs import BadTransaction, Limits, TransactionNeeds
+from chains.needs import Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
 
@@ -169,15 +169,11 @@ class EthereumChain:
     async def find_needs(
         self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
     ) -> TransactionNeeds:
-        """See `Chain.find_needs`."""
+        """See `Chain.find_needs`. A serialised transaction may be unsigned, or signed by the sender."""
         if isinstance(transaction, str):
-            raise BadTransaction("", "not_an_object", "must be an object with to, data, value, as in JSON-RPC")
-        reads: list[Callable[[], Awaitable[Any]]] = [partial(self._numbered, "latest"), self.fee]
-        try:
-            head, fee = await together(reads, at_once=2)
-        except BlockGone as error:
-            raise Unavailable(f"the head cannot be read: {error}") from error
-        return await find_needs(
+            transaction = read_raw(transaction)
+        head, fee = await self._head_and_fee()
+        needs = await find_needs(
             self._rpc,
             sender,
             transaction,
@@ -188,6 +184,19 @@ class EthereumChain:
             memory=self._learned,
             pays_gas=pays_gas,
         )
+        return await keep_lacking(needs, sender, self._reader)
+
+    async def _head_and_fee(self) -> tuple[Header, Fee]:
+        """In one round trip."""
+        try:
+            asked = [("eth_getBlockByNumber", ["latest", False]), fees.HISTORY]
+            block, history = await self._rpc.batch(asked, null=Null.BEHIND)
+        except BlockGone as error:
+            raise Unavailable(f"the head cannot be read: {error}") from error
+        for answer in (block, history):
+            if isinstance(answer, RpcError):
+                raise answer
+        return header(block), Fee(await fees.read_price(self._rpc, history))
 
     async def _settled(self) -> Header:
         if not isinstance(self._close_at, int):

@@ -1,12 +1,16 @@
 """What a transaction costs now."""
 
 from statistics import median_low
+from typing import Any, Final
 
 from chains.errors import Unavailable
 from chains.ethereum.answers import quantity
-from chains.rpc import RpcClient
+from chains.rpc import Request, RpcClient
 
 _BLOCKS = 10
+
+HISTORY: Final[Request] = ("eth_feeHistory", [hex(_BLOCKS), "latest", [50]])
+"""What the price is read from."""
 
 
 async def price_of_gas(rpc: RpcClient) -> int:
@@ -15,7 +19,11 @@ async def price_of_gas(rpc: RpcClient) -> int:
     EIP-1559's base fee can grow by 1/8 a block: twice it lasts six full blocks. Networks without a base fee
     answer `eth_gasPrice`.
     """
-    history = await rpc.call("eth_feeHistory", [hex(_BLOCKS), "latest", [50]])
+    return await read_price(rpc, await rpc.call(*HISTORY))
+
+
+async def read_price(rpc: RpcClient, history: Any) -> int:
+    """The price, from the answer to `HISTORY`."""
     fees = history.get("baseFeePerGas") if isinstance(history, dict) else None
     if not isinstance(fees, list) or not fees:
         raise Unavailable("no fee history")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -124,6 +125,7 @@ class Follower:
 
     async def _look(self, endpoint: Endpoint) -> Step | None:
         """One look through one endpoint; None when nothing moved. State changes only at its end."""
+        looked_at = datetime.fromtimestamp(self._wall_clock(), UTC)
         head = header(
             await self._rpc.call("eth_getBlockByNumber", ["latest", False], null=Null.BEHIND, endpoint=endpoint)
         )
@@ -142,7 +144,7 @@ class Follower:
         touched = await self._touched(endpoint, way, head, unknown.union(turn))
         self._unknown_code -= unknown
         self._move(way, touched)
-        return self._step(head, turn)
+        return self._step(head, turn, looked_at)
 
     async def _walk(self, endpoint: Endpoint, head: Header) -> Walk:
         async def parent_of(child: Header) -> Header:
@@ -193,7 +195,7 @@ class Follower:
             self._pending |= keys
             self._ring.put(Seen(block.ref, keys))
 
-    def _step(self, head: Header, turn: Sequence[int]) -> Step:
+    def _step(self, head: Header, turn: Sequence[int], looked_at: datetime) -> Step:
         keys, self._pending = self._pending | self._given, set()
         for index in turn:
             keys.update(self._registry.keys_at(index))
@@ -202,7 +204,8 @@ class Follower:
         if tip is not None:
             tip.given = True
             tip.touched = tip.touched | keys
-        return Step(head.ref, self._registry.holdings(keys), tuple(self._orphaned), gap=self._gap)
+        dirty, orphaned = self._registry.holdings(keys), tuple(self._orphaned)
+        return Step(head.ref, dirty, orphaned, gap=self._gap, looked_at=looked_at)
 
     def _check_age(self, endpoint: Endpoint, head: Header) -> None:
         age = self._wall_clock() - head.timestamp

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -49,6 +50,7 @@ class Follower:
         tick_seconds: float,
         slice_size: int,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """See `SolanaChain`; `wake` is set by the feed and by `watch`."""
         self._rpc = rpc
@@ -62,6 +64,7 @@ class Follower:
         self._tick = tick_seconds
         self._slice_size = slice_size
         self._clock = clock
+        self._wall_clock = wall_clock
         self._pending: set[Holding] = set()
         self._given: set[Holding] = set()
         self._late: dict[str, float] = {}
@@ -140,7 +143,7 @@ class Follower:
 
     async def _look(self, *, first: bool) -> Step | None:
         """One look; None when nothing is to be told. State changes only at its end."""
-        now = self._clock()
+        now, looked_at = self._clock(), datetime.fromtimestamp(self._wall_clock(), UTC)
         if now - self._last_check > _CHECK_SECONDS:
             await self._rpc.check()
             self._last_check = now
@@ -160,7 +163,7 @@ class Follower:
         if ticked:
             self._last_tick = now
             turn |= self._registry.slice(self._slice_size)
-        return self._step(slot, turn)
+        return self._step(slot, turn, looked_at)
 
     def _take_hints(self, slot: int, now: float) -> None:
         """Take over the hints that a read at `slot` answers; the others stay, and are read early now and then."""
@@ -185,9 +188,10 @@ class Follower:
         del self._unheard_turn[-_UNHEARD_AT_ONCE:]
         return self._registry.at(taken)
 
-    def _step(self, slot: int, turn: set[Holding]) -> Step:
+    def _step(self, slot: int, turn: set[Holding], looked_at: datetime) -> Step:
         dirty = self._pending | self._given | turn
         if self._gap:
             dirty |= self._registry.all()
         self._pending, self._given = set(), dirty
-        return Step(BlockRef(slot, self._ledger.local), frozenset(dirty), gap=self._gap)
+        at = BlockRef(slot, self._ledger.local)
+        return Step(at, frozenset(dirty), gap=self._gap, looked_at=looked_at)

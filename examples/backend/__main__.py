@@ -97,14 +97,20 @@ async def main(given: argparse.Namespace) -> None:
         app.add_routes(routes)
         runner = web.AppRunner(app)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", given.port).start()
+        await web.TCPSite(runner, given.host, given.port).start()
         await backend.stay_current()
 
 
-if __name__ == "__main__":
+def read_options(words: list[str] | None = None) -> argparse.Namespace:
+    """What stands on the command line."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--wallet", nargs=2, action="append", required=True, metavar=("ID", "NETWORK=ADDRESS"))
+    options.add_argument("--host", default="127.0.0.1", help="where to listen")
     options.add_argument("--port", type=int, default=8090)
     options.add_argument("--file", type=Path, default=Path("backend.json"), help="what is known, between runs")
+    return options.parse_args(words)
+
+
+if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(options.parse_args()))
+        asyncio.run(main(read_options()))

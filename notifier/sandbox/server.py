@@ -40,6 +40,8 @@ class SandboxOptions:
     solana_tokens: Mapping[str, tuple[str, Path]] = field(default_factory=dict)
     """Mint and keypair file of its authority, by Stripe's currency."""
     ledger: Path | None = None
+    public_url: str | None = None
+    """Where people reach it, when that is not where it listens: links begin with it."""
     create_seconds: float = 0.0
     """How long a create call takes."""
 
@@ -68,7 +70,7 @@ async def open_sandbox(options: SandboxOptions) -> AsyncIterator[str]:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, options.host, options.port).start()
-        where["url"] = f"http://{options.host}:{runner.addresses[0][1]}"
+        where["url"] = options.public_url or f"http://{options.host}:{runner.addresses[0][1]}"
         sender = asyncio.create_task(webhooks.run(), name="sandbox-webhooks")
         stack.push_async_callback(_end, sender)
         yield where["url"]

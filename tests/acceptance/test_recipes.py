@@ -3,16 +3,22 @@
 import asyncio
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import Message
+from spl.token import instructions as spl
+from spl.token import models
 
 from notifier.signatures import sign
 from scripts.local_world import LocalWorld, Owner, Plan, build_world
+from tests.nodes.anvil import selector_data
 from tests.nodes.processes import new_secret
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.evm, pytest.mark.solana]
@@ -160,6 +166,55 @@ async def test_transaction(tmp_path: Path) -> None:
         assert (await told(world, "transaction.done", id_))["data"]["transaction"]["status"] == "done"
 
     await tell(story, tmp_path, FUNDING | PAIR | {"destination_amount"})
+
+
+async def test_proposed_transaction(tmp_path: Path) -> None:
+    """A transaction, unsigned: exactly what it takes of token and coin is asked for, and once landed it succeeds."""
+
+    async def story(world: LocalWorld, network: str, owner: Owner) -> None:
+        wallet = await register(world, network, owner)
+        await world.backend.put(f"/v1/wallets/{wallet['id']}", {"addresses": wallet["addresses"]})
+        id_ = f"proposed-{network}"
+        amount = 12 * USDC + 345_678
+        body = {"id": id_, "wallet": wallet["id"], "network": network, "transaction": write(world, owner, amount)}
+        before = await world.backend.call("POST", "/v1/preflight", {"transaction": without(body, "id")})
+        found = await post(world, "/v1/transactions", body)
+        assert (before[1]["status"], found["status"]) == ("short", "short"), (before, found)
+        bill = {entry["asset"]: entry for entry in found["bill"]["assets"]}
+        assert bill["USDC"]["missing"] == bill["USDC"]["asked"] == "12.345678"
+        assert (found["bill"]["exact"], found["bill"]["method"]) == (True, found["bill"]["method"])
+        assert "gas" in {line["what"] for line in bill[COIN[network][0]]["lines"]}
+        covered = await pay_all(world, f"/v1/transactions/{id_}")
+        assert {t["status"] for t in covered["top_ups"]} == {"landed"}
+        assert await world.balance(owner, "USDC") == amount
+        await world.spend(owner, "USDC", amount)  # it was for exactly this
+        assert await world.balance(owner, "USDC") == 0
+
+    await tell(story, tmp_path, FUNDING | PAIR | {"destination_amount"})
+
+
+def write(world: LocalWorld, owner: Owner, amount: int) -> Any:
+    """Send USDC to somebody who has none yet: as a call on Ethereum, as a message in base64 on Solana."""
+    if not isinstance(owner, Keypair):
+        return {"to": world.token, "data": selector_data("transfer(address,uint256)", "0x" + "cd" * 20, amount)}
+    mint, other = world.mint, Keypair().pubkey()
+    opens = spl.create_idempotent_associated_token_account(owner.pubkey(), other, mint.address, mint.program)
+    pays = spl.transfer_checked(
+        models.TransferCheckedParams(
+            program_id=mint.program,
+            source=mint.account_of(owner.pubkey()),
+            mint=mint.address,
+            dest=mint.account_of(other),
+            owner=owner.pubkey(),
+            amount=amount,
+            decimals=mint.decimals,
+        )
+    )
+    return b64encode(bytes(Message.new_with_blockhash([opens, pays], owner.pubkey(), Hash.default()))).decode()
+
+
+def without(body: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key != name}
 
 
 async def post_done(world: LocalWorld, id_: str, transaction: str) -> Any:

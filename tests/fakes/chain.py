@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Self
 
 from chains.errors import BlockGone, ChainError
 from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
-from chains.needs import Limits, TransactionNeeds, Verdict
+from chains.needs import BadTransaction, Limits, TransactionNeeds, Verdict
+
+NOT_SAID = TransactionNeeds(BlockRef(0, None), (), Verdict.UNKNOWN, "", False, "decode", frozenset(), (), 0)
 
 
 class FakeChain:
@@ -17,7 +21,10 @@ class FakeChain:
         self.price = price
         self.depth = depth
         self.error: ChainError | None = None
-        self.needs: TransactionNeeds | None = None
+        self.needs: TransactionNeeds | BadTransaction = NOT_SAID
+        self.analysed = 0
+        self.pays_gas: bool | None = None
+        self.looked_at: datetime | None = None
         self.receipts: dict[tuple[str, Holding], int] = {}
         self.blocks: list[tuple[BlockRef, dict[Holding, int]]] = [(BlockRef(0, "0x00"), {})]
         self._watched: set[Holding] = set()
@@ -69,7 +76,7 @@ class FakeChain:
 
     def find_step(self) -> Step:
         """The step that is due now."""
-        return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned))
+        return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned), looked_at=self.looked_at)
 
     async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
         del after  # a chain in memory has no gap to walk
@@ -110,12 +117,14 @@ class FakeChain:
     async def find_needs(
         self, sender: str, transaction: Mapping[str, Any] | str, limits: Limits, *, pays_gas: bool = True
     ) -> TransactionNeeds:
-        """What the test said, whatever is asked about."""
-        del sender, transaction, limits, pays_gas
+        """What the test said, at the head, whatever is asked about."""
+        del sender, transaction, limits
+        self.pays_gas = pays_gas
         self._raise()
-        if self.needs is None:
-            return TransactionNeeds(self.blocks[-1][0], (), Verdict.UNKNOWN, "", False, "decode", frozenset(), (), 0)
-        return self.needs
+        self.analysed += 1
+        if isinstance(self.needs, BadTransaction):
+            raise self.needs
+        return replace(self.needs, at=self.blocks[-1][0])
 
     async def fee(self) -> Fee:
         self._raise()

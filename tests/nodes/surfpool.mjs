@@ -1,4 +1,5 @@
 // Surfpool as a child process with fixed ports: node surfpool.mjs RPC_PORT WS_PORT [CONFIG_AS_JSON]
+// SURFPOOL_HOST says where to listen, 127.0.0.1 by default.
 // Prints one line of JSON once it serves. Ends on SIGTERM, and when its standard input ends: it dies with its parent.
 import { createServer, connect } from 'node:net';
 import { createRequire } from 'node:module';
@@ -24,6 +25,8 @@ const stop = () => {
 process.on('SIGTERM', stop).on('SIGINT', stop);
 process.stdin.on('end', stop).on('error', stop).resume();
 
+const host = process.env.SURFPOOL_HOST ?? '127.0.0.1';
+
 // Surfpool chooses its ports itself: a byte proxy makes them ours, and the same after a restart.
 function serve(port, target) {
   const { port: inner } = new URL(target);
@@ -41,7 +44,7 @@ function serve(port, target) {
     process.stderr.write(`${error}\n`);
     process.exit(1);
   });
-  return new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return new Promise((resolve) => server.listen(port, host, resolve));
 }
 
 await Promise.all([serve(rpcPort, net.rpcUrl), serve(wsPort, net.wsUrl)]);

@@ -1,6 +1,5 @@
 """`/v1/transactions`, `/v1/checkouts`, `/v1/swaps`: what a wallet is about to need."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -10,11 +9,11 @@ from watcher.api.fields import Id, Page, read_time
 from watcher.api.idempotency import act_once
 from watcher.api.problems import Problem, not_found
 from watcher.api.routing import Answer, Call, Route
-from watcher.asks.bodies import AskBody, CheckoutBody, CompleteBody, SwapBody, TransactionBody
+from watcher.asks.beforehand import look_up
+from watcher.asks.bodies import BODIES, AskBody, CompleteBody
 from watcher.asks.follow import show_ask
 from watcher.asks.lifecycle import end_ask, propose
 from watcher.asks.model import Ask, State
-from watcher.asks.rates import find_rates
 from watcher.model import NeedKind
 from watcher.render import JSON
 from watcher.store.asks import AskKey, find_ask, list_asks, lock_ask
@@ -26,10 +25,10 @@ async def create(kind: NeedKind, call: Call) -> Answer:
     """Open an ask, or give the one that the same body has opened; wait a moment for what is decided about it."""
     body: AskBody = call.body
     key = (call.tenant.id, kind, body.id)
-    rates = await find_rates(body, call.deps.settings, call.deps.rates)
+    findings = await look_up(body, call.tenant.id, call.deps.sources, now=call.deps.clock.now())
     async with call.deps.database.begin() as conn:
         stamp = call.deps.stamp()
-        opened = await propose(conn, key, body, call.deps.settings, rates, stamp=stamp)
+        opened = await propose(conn, key, body, call.deps.settings, findings, stamp=stamp)
         await record_events(conn, opened.events, now=stamp.now, new_id=stamp.new_id)
     await _wait(call, key)
     return await _answer(call, key, 201 if opened.created else 200)
@@ -165,9 +164,4 @@ def _routes(kind: NeedKind, body: type[AskBody]) -> tuple[Route, ...]:
     )
 
 
-BODIES: Mapping[NeedKind, type[AskBody]] = {
-    NeedKind.TRANSACTION: TransactionBody,
-    NeedKind.CHECKOUT: CheckoutBody,
-    NeedKind.SWAP: SwapBody,
-}
 ROUTES = tuple(route for kind, body in BODIES.items() for route in _routes(kind, body))

@@ -9,16 +9,16 @@ from pydantic import model_validator
 from chains.errors import ChainError
 from chains.model import Balance, BlockRef, Fee
 from config.errors import FieldError
-from watcher.api.asks import BODIES
 from watcher.api.fields import read_time
 from watcher.api.problems import Problem, invalid
 from watcher.api.routing import Answer, Call, Route, validate
-from watcher.asks.bodies import AskBody
+from watcher.asks.beforehand import look_up
+from watcher.asks.bodies import BODIES, AskBody
+from watcher.asks.ground import Ground, Understood
 from watcher.asks.lifecycle import find_ground, make_ask, make_needs
 from watcher.asks.preview import preview
-from watcher.asks.rates import find_rates
 from watcher.asks.render import render_ask
-from watcher.asks.spec import Ground, Understood, find_end, understand
+from watcher.asks.spec import find_end, understand
 from watcher.judge import Rules
 from watcher.model import NeedKind
 from watcher.shapes import Strict
@@ -45,14 +45,15 @@ async def preflight(call: Call) -> Answer:
     """The object as it would be, with `id` null. What can't be read just now is `unknown`."""
     kind, body = _read(call.body)
     stamp = call.deps.stamp()
-    rates = await find_rates(body, call.deps.settings, call.deps.rates)
+    findings = await look_up(body, call.tenant.id, call.deps.sources, now=stamp.now)
     async with call.deps.database.begin() as conn:
         ground = await find_ground(conn, call.tenant.id, body.wallet, body.network, call.deps.settings)
+        ground = replace(ground, analysis=findings.analysis)
         expires_at = find_end(read_time(body.expires_at) if body.expires_at else None, stamp.now)
-        understood = understand(body, ground, rates)
+        understood = understand(body, ground, findings.rates)
         ask = make_ask((call.tenant.id, kind, body.id), body, ground, understood, expires_at=expires_at, stamp=stamp)
         head = await find_head(conn, ground.network.id) if await is_fresh(conn, ground.network.id) else None
-    found = None if understood.reason is not None else await _read_chain(call, ground, understood, head)
+    found = None if not understood.wants else await _read_chain(call, ground, understood, head)
     if found is None:
         shown = render_ask(ask, (), (), ground.network, with_links=False)
     else:

@@ -9,8 +9,8 @@ import structlog
 from aiohttp import web
 
 from config.errors import FieldError
+from watcher.asks.ground import NotUnderstood
 from watcher.asks.lifecycle import MOST_OPEN, IdReused, Over, TooMany
-from watcher.asks.spec import NotUnderstood
 from watcher.registration import AddressIsSet
 from watcher.render import render_faults
 from watcher.replacing import NotExpected

@@ -1,5 +1,6 @@
 """From a request to a call that a handler can trust."""
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from watcher.api.limits import Limits
 from watcher.api.problems import Problem, invalid
 from watcher.api.strict_json import JsonNumber, read_json
 from watcher.api.waiting import Waiting
+from watcher.asks.beforehand import MOST_AT_ONCE, Sources
 from watcher.clock import Clock, Stamp
 from watcher.metrics import Metrics
 from watcher.shapes import ID_PATTERN, Strict
@@ -47,7 +49,14 @@ class Deps:
     """How long an answer waits for what is being decided."""
     rates: RateSource | None = None
     """Where prices in fiat are looked up."""
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    """Transactions looked at side by side."""
     waiting: Waiting = field(default_factory=Waiting)
+
+    @property
+    def sources(self) -> Sources:
+        """Where asks are looked up."""
+        return Sources(self.database, self.settings, self.chains, self.rates, self.turns)
 
     def stamp(self) -> Stamp:
         """For one transaction."""

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chains.model import Holding
 from config.model import NetworkAsset, Tenant
 from watcher.apply import defer_session
+from watcher.asks.ground import Ground
 from watcher.asks.model import ASK_KINDS, Link, Mode, Need, NeedKey, State
-from watcher.asks.spec import Ground
 from watcher.clock import Stamp
 from watcher.model import BillLine, NeedKind, NewEvent, TopUp, TopUpStatus
 from watcher.opening import make_destination, open_for_press

@@ -1,10 +1,12 @@
 """The bodies of asks, as the API and inbound webhooks both take them: shapes, not yet their meaning."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from watcher.api.fields import Id, IpAddress, Metadata, Time
+from watcher.model import NeedKind
 from watcher.shapes import Strict
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -71,10 +73,14 @@ class AskBody(Strict):
     metadata: Metadata = Field(default_factory=dict)
 
 
+Proposed = Annotated[dict[str, Any] | str, Field(union_mode="left_to_right")]
+"""An unsigned transaction: an object as in JSON-RPC or raw hexadecimal (EVM), base64 (Solana)."""
+
+
 class TransactionBody(AskBody):
     """A transaction that the wallet is about to make."""
 
-    transaction: dict[str, Any] | str | None = None
+    transaction: Proposed | None = None
     needs: Annotated[list[NeedEntry], Field(max_length=16, default_factory=list)]
 
 
@@ -83,6 +89,8 @@ class CheckoutBody(AskBody):
 
     price: Price
     pay_in: Annotated[list[Reference], Field(max_length=16)] | None = None
+    transaction: Proposed | None = None
+    """The purchase itself: what it costs beside the price is found out."""
     mode: Literal["difference", "whole_price"] = "difference"
 
 
@@ -91,6 +99,13 @@ class SwapBody(AskBody):
 
     want: Reference
     pay_in: Annotated[list[PayIn], Field(min_length=1, max_length=16)]
+
+
+BODIES: Mapping[NeedKind, type[AskBody]] = {
+    NeedKind.TRANSACTION: TransactionBody,
+    NeedKind.CHECKOUT: CheckoutBody,
+    NeedKind.SWAP: SwapBody,
+}
 
 
 class CompleteBody(Strict):

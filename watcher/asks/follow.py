@@ -7,10 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import NetworkId
 from config.model import Network
-from watcher.asks.cover import find_status
 from watcher.asks.model import ASK_KINDS, Ask, State
-from watcher.asks.reasons import make_reason
 from watcher.asks.render import render_ask
+from watcher.asks.standing import find_standing
 from watcher.clock import Stamp
 from watcher.model import NeedKind, NewEvent
 from watcher.store.asks import (
@@ -37,15 +36,11 @@ async def refresh_asks(
         ask = await find_ask(conn, key)
         if ask is None or not ask.status.living:
             continue
-        needs = await find_needs(conn, key)
-        if not needs:
-            continue
-        refused = next((n for n in needs if n.unsold), None)
-        status = find_status([n.state for n in needs], refused=refused is not None)
+        needs = [n for n in await find_needs(conn, key) if n.state.living]
+        status, reason = find_standing(ask.analysis, needs, network, networks)
         if status is State.COVERED and ask.kind is NeedKind.SWAP and await _is_awaited(conn, key):
             status = State.SHORT  # what arrives belongs to what is told
-        reason = make_reason(refused, network, networks) if status is State.NOT_FUNDS else None
-        if status is not ask.status and status is not State.UNKNOWN:
+        if (status, reason) != (ask.status, ask.reason) and status is not State.UNKNOWN:
             events.append(await move_ask(conn, ask, status, network, stamp, reason=reason))
     return events
 

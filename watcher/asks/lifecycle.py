@@ -1,7 +1,7 @@
 """An ask opened, completed, cancelled, expired: every row that it means, in one transaction."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,13 @@ from chains.model import NetworkId
 from config.errors import FieldError
 from config.model import Network, Settings
 from watcher.api.fields import read_time
+from watcher.asks.beforehand import Findings
 from watcher.asks.bodies import AskBody
 from watcher.asks.follow import make_ask_event, move_ask
+from watcher.asks.ground import Ground, NotUnderstood, Understood
 from watcher.asks.model import Ask, Need, NeedKey, State
-from watcher.asks.spec import Ground, NotUnderstood, Rate, Understood, find_end, understand
+from watcher.asks.spec import find_end, understand
+from watcher.asks.standing import Standing, find_standing
 from watcher.clock import Stamp
 from watcher.model import NewEvent, TopUpStatus
 from watcher.store.asks import (
@@ -85,7 +88,7 @@ async def propose(
     key: AskKey,
     body: AskBody,
     settings: Settings,
-    rates: Mapping[str, Rate | None],
+    findings: Findings,
     *,
     stamp: Stamp,
 ) -> Opened:
@@ -99,8 +102,9 @@ async def propose(
             raise IdReused
         return Opened(found, created=False)
     ground = await find_ground(conn, key[0], body.wallet, body.network, settings)
+    ground = replace(ground, analysis=findings.analysis)
     expires_at = find_end(read_time(body.expires_at) if body.expires_at else None, stamp.now)
-    understood = understand(body, ground, rates)
+    understood = understand(body, ground, findings.rates)
     ask = make_ask(key, body, ground, understood, expires_at=expires_at, stamp=stamp)
     return await _open(conn, ask, body, ground, understood, stamp=stamp)
 
@@ -117,7 +121,7 @@ async def _open(
         await keep_customer_ip(conn, tenant, body.wallet, body.customer_ip_address, now=stamp.now)
     await tell_watching(conn, [ground.network.id])
     await tell_nudge(conn, [ground.network.id])
-    told = [] if understood.reason is None else [await make_ask_event(conn, ask, ground.network, stamp)]
+    told = [] if ask.status is State.UNKNOWN else [await make_ask_event(conn, ask, ground.network, stamp)]
     return Opened(ask, created=True, events=tuple(told))
 
 
@@ -126,20 +130,31 @@ def make_ask(
 ) -> Ask:
     """The ask, not yet judged. Pure."""
     tenant, kind, id_ = key
+    status, reason = _begin(understood, ground)
     return Ask(
         tenant=tenant,
         kind=kind,
         id=id_,
         wallet=body.wallet,
         network=ground.network.id,
-        status=State.UNKNOWN if understood.reason is None else State.NOT_FUNDS,
-        reason=understood.reason,
+        status=status,
+        reason=reason,
         body=write_body(body),
+        analysis=ground.analysis,
         notify=body.notify,
         expires_at=expires_at,
         created_at=stamp.now,
         updated_at=stamp.now,
     )
+
+
+def _begin(understood: Understood, ground: Ground) -> Standing:
+    """What is known before anything was read: why money would not help, or that nothing is needed."""
+    if understood.reason is not None:
+        return State.NOT_FUNDS, understood.reason
+    if ground.analysis is not None and not understood.wants:
+        return find_standing(ground.analysis, (), ground.network, ground.networks)
+    return State.UNKNOWN, None
 
 
 def make_needs(ask: Ask, understood: Understood) -> list[Need]:
@@ -183,15 +198,21 @@ async def end_ask(
         raise Over(ask.status.value)
     key = (ask.tenant, ask.kind, ask.id)
     await end_needs(conn, key, status, stamp.now)
+    events = await withdraw_pointless(conn, key, stamp)
+    values = {"transaction_hash": transaction_hash} if transaction_hash is not None else {}
+    events.append(await move_ask(conn, ask, status, networks.get(ask.network), stamp, values=values))
+    await tell_nudge(conn, [ask.network])
+    return tuple(events)
+
+
+async def withdraw_pointless(conn: AsyncConnection, key: AskKey, stamp: Stamp) -> list[NewEvent]:
+    """Open top-ups that were for an ask, and that nobody wants anything of any more, are over."""
     events: list[NewEvent] = []
     for top_up_id in await find_top_ups_of(conn, key):
         top_up = await find_top_up(conn, top_up_id)
         if top_up is not None and top_up.status is TopUpStatus.OPEN and await is_pointless(conn, top_up_id):
             events.append((await move_top_up(conn, top_up, TopUpStatus.RETRACTED, stamp))[1])
-    values = {"transaction_hash": transaction_hash} if transaction_hash is not None else {}
-    events.append(await move_ask(conn, ask, status, networks.get(ask.network), stamp, values=values))
-    await tell_nudge(conn, [ask.network])
-    return tuple(events)
+    return events
 
 
 async def cancel_asks_elsewhere(

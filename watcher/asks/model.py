@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from chains.model import Holding, NetworkId
+from watcher.asks.analysis import Analysis
 from watcher.model import BillLine, NeedKind
 
 ASK_KINDS = (NeedKind.TRANSACTION, NeedKind.CHECKOUT, NeedKind.SWAP)
@@ -113,7 +114,7 @@ class Need:
     @property
     def has_gas(self) -> bool:
         """Whether it leaves room for gas, which a buffer belongs to."""
-        return self.gas_limit is not None
+        return self.gas_limit is not None or any(line.what == "gas" for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,8 @@ class Ask:
     reason: Mapping[str, Any] | None = None
     body: Mapping[str, Any]
     """As the backend wrote it."""
+    analysis: Analysis | None = None
+    """Of the transaction that it proposes; None where it proposes none."""
     notify: bool = True
     received: tuple[Mapping[str, Any], ...] | None = None
     transaction_hash: str | None = None

@@ -9,10 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Balance, Fee
 from watcher.asks.bills import make_need_bill
-from watcher.asks.cover import find_status
-from watcher.asks.model import Ask, Need, State
-from watcher.asks.reasons import make_reason
+from watcher.asks.model import Ask, Need
 from watcher.asks.render import render_ask
+from watcher.asks.standing import find_standing
 from watcher.judge import Rules, judge
 from watcher.planning import plan_holding
 from watcher.render import render_asset_bill
@@ -47,7 +46,5 @@ async def preview(
         own = next(n for n in judged.facts.needs if n.key == need.key)
         bill = render_asset_bill(make_need_bill(own, judged.facts, plan), rules.network)
         billed.append(replace(own, bill=bill))
-    refused = next((n for n in billed if n.unsold), None)
-    status = find_status([n.state for n in billed], refused=refused is not None)
-    reason = make_reason(refused, rules.network, rules.networks) if status is State.NOT_FUNDS else None
+    status, reason = find_standing(ask.analysis, billed, rules.network, rules.networks)
     return render_ask(replace(ask, status=status, reason=reason), billed, (), rules.network, with_links=False)

@@ -4,7 +4,7 @@ from config.errors import FieldError
 from config.model import Settings
 from notifier.rates import RateSource, find_units
 from watcher.asks.bodies import AskBody, CheckoutBody
-from watcher.asks.spec import NotUnderstood, Rate
+from watcher.asks.ground import NotUnderstood, Rate
 
 
 async def find_rates(body: AskBody, settings: Settings, source: RateSource | None) -> dict[str, Rate | None]:

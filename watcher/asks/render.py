@@ -10,7 +10,7 @@ from watcher.render import JSON, render_time, render_top_up
 
 SHOWN: Final[Mapping[NeedKind, tuple[str, ...]]] = {
     NeedKind.TRANSACTION: ("transaction", "needs", "gas"),
-    NeedKind.CHECKOUT: ("price", "pay_in", "mode", "gas"),
+    NeedKind.CHECKOUT: ("price", "pay_in", "mode", "transaction", "gas"),
     NeedKind.SWAP: ("want", "pay_in", "gas"),
 }
 """What an ask shows of how it was written."""
@@ -33,7 +33,7 @@ def render_ask(
         "network": ask.network if network is None else network.name,
         **{name: ask.body[name] for name in SHOWN[ask.kind] if ask.body.get(name) is not None},
         "reason": None if ask.reason is None else dict(ask.reason),
-        "bill": render_needs(needs),
+        "bill": render_needs(needs, ask),
         "top_ups": [
             render_top_up(top_up, attempt, subjects=subjects, with_link=with_links)
             for top_up, attempt, subjects in ordered
@@ -48,7 +48,18 @@ def render_ask(
     }
 
 
-def render_needs(needs: Sequence[Need]) -> dict[str, Any] | None:
-    """The bill of all that is needed; None until each of them was read."""
-    bills = [dict(n.bill) for n in sorted(needs, key=lambda n: n.place) if n.bill is not None]
-    return {"exact": True, "method": "stated", "assets": bills} if bills and len(bills) == len(needs) else None
+def render_needs(needs: Sequence[Need], ask: Ask) -> dict[str, Any] | None:
+    """The bill of all that is needed; None until each of them was read. What isn't needed any more is left out."""
+    counted = [n for n in needs if n.state.living] if ask.status.living else [n for n in needs if n.bill is not None]
+    bills = [dict(n.bill) for n in sorted(counted, key=lambda n: n.place) if n.bill is not None]
+    if not bills or len(bills) < len(counted):
+        return None
+    found = ask.analysis
+    if found is None or found.at is None:
+        return {"exact": True, "method": "stated", "assets": bills}
+    return {
+        "exact": found.exact,
+        "method": found.method,
+        "analysed_at": {"height": found.at.number, "hash": found.at.hash},
+        "assets": bills,
+    }

@@ -4,16 +4,17 @@ The shapes were checked at the edge (`watcher.asks.bodies`); here they meet the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from chains.amounts import parse_amount
-from chains.model import NATIVE, Holding, NetworkId
+from chains.model import NATIVE, Holding
 from config.errors import FieldError
-from config.model import Network, NetworkAsset
+from config.model import NetworkAsset
 from watcher.asks.bodies import AskBody, CheckoutBody, Gas, PayIn, SwapBody, TransactionBody
+from watcher.asks.ground import Ground, NotUnderstood, Rate, Understood, Wanting
 from watcher.asks.model import Mode
+from watcher.asks.proposed import add_costs, check_beside, understand_proposed
 from watcher.asks.reasons import DETAILS, find_alternatives, write_reason
 from watcher.model import BillLine
 from watcher.policy import find_refusal
@@ -23,53 +24,6 @@ MOST_FIAT_DECIMALS: Final = 18
 LONGEST: Final = timedelta(days=90)
 MOST_UNITS: Final = 2**128
 """Base units of one need: far more than there is of anything, and sums of them still fit the store."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What one unit of an asset costs, as found beforehand."""
-
-    value: str
-    source: str
-    units: int
-    """Base units that the price comes to, rounded up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What an ask stands on."""
-
-    network: Network
-    address: str
-    country: str | None
-    networks: Mapping[NetworkId, Network] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanting:
-    """One need to be."""
-
-    holding: Holding
-    mode: Mode
-    lines: tuple[BillLine, ...]
-    gas_limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Understood:
-    """What it comes to: needs in their places, or the reason why money would not help."""
-
-    wants: tuple[Wanting, ...] = ()
-    reason: Mapping[str, Any] | None = None
-
-
-class NotUnderstood(Exception):
-    """It has faults; nothing was stored."""
-
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        """All faults at once."""
-        super().__init__("; ".join(f"{e.field}: {e.message}" for e in errors))
-        self.errors = tuple(errors)
 
 
 def find_end(written: datetime | None, now: datetime) -> datetime:
@@ -94,10 +48,9 @@ def understand(body: AskBody, ground: Ground, rates: Mapping[str, Rate | None]) 
 
 def understand_transaction(body: TransactionBody, ground: Ground) -> Understood:
     """The amounts that the caller states, and gas."""
-    errors: list[FieldError] = []
     if body.transaction is not None:
-        message = "an arbitrary transaction can't be analysed in this version; state its needs and gas"
-        errors.append(FieldError("/transaction", "not_available_yet", message))
+        return understand_proposed(body, ground)
+    errors: list[FieldError] = []
     _check_gas(body.gas, ground, errors)
     wants: list[Wanting] = []
     for i, entry in enumerate(body.needs):
@@ -119,6 +72,8 @@ def understand_checkout(body: CheckoutBody, ground: Ground, rates: Mapping[str, 
     """The price in its asset, or in the first that is sold of those that it may be paid in. `rates` by symbol."""
     errors: list[FieldError] = []
     mode = Mode.RECEIVED if body.mode == "whole_price" else Mode.BALANCE
+    if body.transaction is not None:
+        errors += check_beside(body)
     _check_gas(body.gas, ground, errors)
     if body.price.asset is not None:
         if body.pay_in is not None:
@@ -126,8 +81,7 @@ def understand_checkout(body: CheckoutBody, ground: Ground, rates: Mapping[str, 
         found = _read_amount(body.price.asset, body.price.amount, ground, "/price", errors)
         if found is None or errors:
             raise NotUnderstood(errors)
-        want = _want(ground, found[0], mode, BillLine("price", found[1]))
-        return Understood(tuple(add_gas([want], body.gas, ground)))
+        return _with_room(_want(ground, found[0], mode, BillLine("price", found[1])), body, ground)
     read_fiat(body.price.amount, errors)
     if errors:
         raise NotUnderstood(errors)
@@ -141,7 +95,13 @@ def understand_checkout(body: CheckoutBody, ground: Ground, rates: Mapping[str, 
     if _is_too_large(rate.units, "/price/amount", errors):
         raise NotUnderstood(errors)
     line = BillLine("rate", 0, {"value": rate.value, "source": rate.source, "fiat": body.price.fiat})
-    want = _want(ground, chosen, mode, BillLine("price", rate.units), line)
+    return _with_room(_want(ground, chosen, mode, BillLine("price", rate.units), line), body, ground)
+
+
+def _with_room(want: Wanting, body: CheckoutBody, ground: Ground) -> Understood:
+    """The price, with room for what making the purchase costs."""
+    if body.transaction is not None:
+        return add_costs(want, ground)
     return Understood(tuple(add_gas([want], body.gas, ground)))
 
 

@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chains.chain import Chain
+from chains.model import NetworkId
 from config.errors import FieldError
 from config.model import Settings, Tenant
 from notifier.rates import RateSource
 from watcher.api.problems import list_faults
 from watcher.api.routing import validate
-from watcher.asks.rates import find_rates
-from watcher.asks.spec import Rate
+from watcher.asks.beforehand import Findings, Sources, look_up
 from watcher.clock import Clock, Stamp
 from watcher.inbound.kinds import KINDS
 from watcher.inbound.model import Kind, Told
@@ -26,8 +28,6 @@ from watcher.store.events import record_events
 from watcher.store.inbox import REFUSED, SUBJECT, close_inbound, find_inbound, list_refusals, take_revision
 
 log = structlog.get_logger()
-
-Rates = Mapping[str, Rate | None]
 
 INBOUND_TASK = "apply_inbound"
 WAIT_SECONDS: Final = 0.25
@@ -84,13 +84,14 @@ class Inbound:
         clock: Clock,
         new_id: Callable[[str], str],
         rates: RateSource | None = None,
+        chains: Mapping[NetworkId, Chain] | None = None,
     ) -> None:
-        """`rates`: where prices in fiat are looked up."""
+        """`rates`: where prices in fiat are looked up; `chains`: where proposed transactions are."""
         self._database = database
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
-        self._rates = rates
+        self._sources = Sources(database, settings, chains or {}, rates)
 
     async def apply_inbound(self, tenant: str, source: str, inbound_id: str) -> None:
         """Apply one webhook, or tell why not. Once handled it is never looked at again."""
@@ -109,12 +110,12 @@ class Inbound:
     async def _try(self, owner: Tenant, source: str, inbound_id: str, *, patient: bool) -> None:
         stamp = Stamp(self._clock.now(), self._new_id)
         mine = {"tenant": owner.id, "source": source, "inbound_id": inbound_id}
-        rates = await self._find_rates(owner, source, inbound_id)
+        findings = await self._look_up(owner, source, inbound_id, now=stamp.now)
         async with self._database.begin() as conn:
             row = await find_inbound(conn, owner.id, source, inbound_id, lock=True)
             if row is None or row["handled_at"] is not None:
                 return
-            outcome, events = await self._handle(conn, row, owner, rates, stamp)
+            outcome, events = await self._handle(conn, row, owner, findings, stamp)
             early = outcome == "refused" and await has_earlier(conn, INBOUND_TASK, mine, alike={"tenant": owner.id})
             if early and patient:
                 raise _TooEarly
@@ -122,29 +123,30 @@ class Inbound:
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         log.info("inbound.handled", tenant=owner.id, source=source, inbound=inbound_id, outcome=outcome)
 
-    async def _find_rates(self, owner: Tenant, source: str, inbound_id: str) -> Rates | Exception:
-        """For a kind that has a price: asked for while nothing is locked. Or why there are none: raised in its turn."""
+    async def _look_up(self, owner: Tenant, source: str, inbound_id: str, *, now: datetime) -> Findings | Exception:
+        """What an ask has to know, while nothing is locked. Or why that can't be found: raised in its turn."""
         async with self._database.begin() as conn:
             row = await find_inbound(conn, owner.id, source, inbound_id)
         kind = None if row is None else KINDS.get(row["payload"]["type"])
-        if row is None or row["handled_at"] is not None or kind is None or not kind.priced:
-            return {}
+        if row is None or row["handled_at"] is not None or kind is None or not kind.asks:
+            return Findings()
         try:
-            return await find_rates(validate(kind.body, row["payload"]["data"]), self._settings, self._rates)
+            body = validate(kind.body, row["payload"]["data"])
+            return await look_up(body, owner.id, self._sources, now=now)
         except Exception as error:
             if list_faults(error) is None:
                 raise
             return error
 
     async def _handle(
-        self, conn: AsyncConnection, row: RowMapping, owner: Tenant, rates: Rates | Exception, stamp: Stamp
+        self, conn: AsyncConnection, row: RowMapping, owner: Tenant, findings: Findings | Exception, stamp: Stamp
     ) -> tuple[str, Sequence[NewEvent]]:
         kind = KINDS.get(row["payload"]["type"])
         if kind is None:
             return "ignored", ()
         try:
             async with conn.begin_nested():
-                return await self._apply(conn, kind, row, owner, rates=rates, stamp=stamp)
+                return await self._apply(conn, kind, row, owner, findings=findings, stamp=stamp)
         except Exception as error:
             errors = list_faults(error)
             if errors is None:
@@ -161,7 +163,7 @@ class Inbound:
         row: RowMapping,
         owner: Tenant,
         *,
-        rates: Rates | Exception,
+        findings: Findings | Exception,
         stamp: Stamp,
     ) -> tuple[str, Sequence[NewEvent]]:
         """A webhook that is refused leaves no trace, not even its revision: sent again in a better form, it counts."""
@@ -170,9 +172,9 @@ class Inbound:
         number = body.revision
         if number is not None and not await take_revision(conn, owner.id, kind.about, body.id, number, now=stamp.now):
             return "outdated", ()
-        if isinstance(rates, Exception):
-            raise rates
-        told = Told(owner, self._settings, stamp, row["received_at"], data=data, body=body, rates=rates)
+        if isinstance(findings, Exception):
+            raise findings
+        told = Told(owner, self._settings, stamp, row["received_at"], data=data, body=body, findings=findings)
         return "applied", await kind.apply(conn, told)
 
 

@@ -7,9 +7,8 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import FieldError
-from watcher.api.asks import BODIES
 from watcher.api.routing import validate
-from watcher.asks.bodies import AskBody, CheckoutBody, CompleteBody, SwapBody, TransactionBody
+from watcher.asks.bodies import BODIES, AskBody, CheckoutBody, CompleteBody, SwapBody, TransactionBody
 from watcher.asks.lifecycle import end_ask, propose
 from watcher.asks.model import State
 from watcher.inbound.model import Kind, Subject, Told
@@ -43,7 +42,7 @@ async def _open(kind: NeedKind, conn: AsyncConnection, told: Told) -> Sequence[N
     """As the same body over the API: a revision is no part of it."""
     body: AskBody = validate(BODIES[kind], {name: value for name, value in told.data.items() if name != "revision"})
     key = (told.tenant.id, kind, body.id)
-    opened = await propose(conn, key, body, told.settings, told.rates, stamp=told.stamp)
+    opened = await propose(conn, key, body, told.settings, told.findings, stamp=told.stamp)
     if opened.created and body.customer_ip_address is not None:  # its day began when it was sent
         ip = body.customer_ip_address
         await keep_customer_ip(conn, told.tenant.id, body.wallet, ip, now=told.received_at)
@@ -59,7 +58,7 @@ async def _end(kind: NeedKind, status: State, conn: AsyncConnection, told: Told)
 
 
 def _opening(kind: NeedKind, body: type[Subject]) -> Kind:
-    return Kind(kind.value, body, partial(_open, kind), priced=kind is NeedKind.CHECKOUT)
+    return Kind(kind.value, body, partial(_open, kind), asks=True)
 
 
 def _ending(kind: NeedKind, status: State, body: type[Subject]) -> Kind:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.model import Settings, Tenant
 from watcher.api.fields import Id
-from watcher.asks.spec import Rate
+from watcher.asks.beforehand import Findings
 from watcher.clock import Stamp
 from watcher.model import NewEvent
 from watcher.shapes import Strict
@@ -35,8 +35,8 @@ class Told:
     """As it came."""
     body: Any = field(repr=False)
     """The model named by its kind."""
-    rates: Mapping[str, Rate | None] = field(default_factory=dict)
-    """What its price comes to, for a kind that has one."""
+    findings: Findings = field(default_factory=Findings)
+    """What it has to know of the world, for an ask."""
 
 
 Apply = Callable[[AsyncConnection, Told], Awaitable[Sequence[NewEvent]]]
@@ -51,5 +51,5 @@ class Kind:
     """The object that its revision and its place in the order belong to."""
     body: type[Subject]
     apply: Apply
-    priced: bool = False
-    """Its price may be in fiat: rates are found before anything is locked."""
+    asks: bool = False
+    """It opens an ask: what that has to know is found before anything is locked."""

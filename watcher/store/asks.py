@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, insert, select, tuple_, update
+from sqlalchemy import DateTime, RowMapping, and_, cast, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Holding, NetworkId
+from watcher.asks.analysis import read_analysis, write_analysis
 from watcher.asks.model import ASK_KINDS, LIVING, Ask, Link, Mode, Need, NeedKey, State
 from watcher.model import BillLine, NeedKind
 from watcher.store.tables import ask, holding, need, top_up, top_up_need
@@ -55,6 +56,7 @@ async def insert_ask(conn: AsyncConnection, new: Ask, needs: Sequence[Need]) -> 
     """A new ask with its needs; their holdings come into being with it."""
     row = {name: getattr(new, name) for name in Ask.__dataclass_fields__}
     row |= {"kind": new.kind.value, "status": new.status.value, "body": dict(new.body)}
+    row["analysis"] = None if new.analysis is None else write_analysis(new.analysis)
     await conn.execute(insert(ask).values(**row))
     for each in needs:
         await save_need(conn, each)
@@ -221,6 +223,24 @@ async def list_expired(conn: AsyncConnection, now: datetime, limit: int) -> list
     return [(tenant, NeedKind(kind), id_) for tenant, kind, id_ in await conn.execute(query)]
 
 
+async def list_analysed(conn: AsyncConnection, *, before: datetime, limit: int) -> list[AskKey]:
+    """Asks with a transaction that may still change what is asked for, and was not looked at since `before`.
+
+    Those that have waited longest come first.
+    """
+    looked_at = ask.c.analysis["looked_at"].astext
+    mine = and_(need.c.tenant == ask.c.tenant, need.c.kind == ask.c.kind, need.c.id == ask.c.id)
+    settled = and_(ask.c.status == State.COVERED.value, exists().where(mine), ~exists().where(mine, unclosed()))
+    query = (
+        select(ask.c.tenant, ask.c.kind, ask.c.id)
+        .where(ask.c.analysis.is_not(None), ask.c.status.in_([s.value for s in LIVING]), ~settled)
+        .where(or_(looked_at.is_(None), cast(looked_at, DateTime(timezone=True)) <= before))
+        .order_by(looked_at.nulls_first())
+        .limit(limit)
+    )
+    return [(tenant, NeedKind(kind), id_) for tenant, kind, id_ in await conn.execute(query)]
+
+
 async def end_needs(conn: AsyncConnection, key: AskKey, state: State, now: datetime) -> None:
     """The ask is over, and with it all that it needs."""
     tenant, kind, id_ = key
@@ -236,10 +256,11 @@ async def is_pointless(conn: AsyncConnection, top_up: str) -> bool:
 
 def read_ask(row: RowMapping) -> Ask:
     """A row as its dataclass."""
-    special = {"kind", "status", "received"}
+    special = {"kind", "status", "received", "analysis"}
     plain = {name: row[name] for name in Ask.__dataclass_fields__ if name not in special}
     received = None if row["received"] is None else tuple(row["received"])
-    return Ask(**plain, kind=NeedKind(row["kind"]), status=State(row["status"]), received=received)
+    analysis = None if row["analysis"] is None else read_analysis(row["analysis"])
+    return Ask(**plain, kind=NeedKind(row["kind"]), status=State(row["status"]), received=received, analysis=analysis)
 
 
 def read_need(row: RowMapping) -> Need:

@@ -199,6 +199,7 @@ requirement = Table(
     _time("ended_at", nullable=True),
     _text("policy"),
     _text("policy_version"),
+    _time("changed_at", nullable=True),  # when its levels were written: a head from before says nothing about them
     ForeignKeyConstraint(["tenant", "wallet"], ["wallet.tenant", "wallet.id"]),
     ForeignKeyConstraint(["network", "asset", "address"], ["holding.network", "holding.asset", "holding.address"]),
     CheckConstraint("status in ('ok', 'unknown', 'low', 'critical')", name="status"),
@@ -228,6 +229,7 @@ ask = Table(
     _text("status"),
     _json("reason", nullable=True),
     _json("body"),  # as the backend wrote it, without the IP address: same body = same thing
+    _json("analysis", nullable=True),  # what was found out about its transaction, and when to look again
     _flag("notify", default=True),
     _json("received", nullable=True),
     _text("transaction_hash", nullable=True),

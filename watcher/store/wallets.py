@@ -91,7 +91,7 @@ async def save_addresses(
 
 
 async def save_requirements(
-    conn: AsyncConnection, tenant: str, wallet_id: str, wanted: Sequence[Mapping[str, Any]]
+    conn: AsyncConnection, tenant: str, wallet_id: str, wanted: Sequence[Mapping[str, Any]], *, now: datetime
 ) -> list[Holding]:
     """Make the wallet's requirements these; how a kept one stands is kept. Gives their holdings."""
     mine = and_(requirement.c.tenant == tenant, requirement.c.wallet == wallet_id)
@@ -104,9 +104,10 @@ async def save_requirements(
         )
     for row in wanted:
         await _save_holding(conn, Holding(NetworkId(row["network"]), row["asset"], row["address"]))
-        new = upsert(requirement).values(**row)
+        new = upsert(requirement).values(**row, changed_at=now)
         changed = ("level", "by_fee", "ask", "watch_only", "policy", "policy_version")
         values = {name: new.excluded[name] for name in changed} | {"status": _judge_anew(new)}
+        values["changed_at"] = case((_is_same(new), requirement.c.changed_at), else_=now)
         key = ["tenant", "wallet", "network", "asset"]
         await conn.execute(new.on_conflict_do_update(index_elements=key, set_=values))
     return sorted(after)
@@ -114,14 +115,17 @@ async def save_requirements(
 
 def _judge_anew(new: Any) -> Any:
     """A kept requirement's status: what was fine by other levels is unknown until it is read; what is low, is read."""
-    same = and_(requirement.c.level == new.excluded.level, requirement.c.watch_only == new.excluded.watch_only)
     ok, unknown = HoldingStatus.OK.value, HoldingStatus.UNKNOWN.value
     return case(
-        (same, requirement.c.status),
+        (_is_same(new), requirement.c.status),
         (new.excluded.watch_only, ok),
         (requirement.c.status == ok, unknown),
         else_=requirement.c.status,
     )
+
+
+def _is_same(new: Any) -> Any:
+    return and_(requirement.c.level == new.excluded.level, requirement.c.watch_only == new.excluded.watch_only)
 
 
 async def _save_holding(conn: AsyncConnection, new: Holding) -> None:

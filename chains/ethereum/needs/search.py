@@ -9,6 +9,9 @@ Works = Callable[[Sequence[int]], Awaitable[list[bool]]]
 _POINTS: Final = 3
 """Amounts tried at once between two known ones: two bits a round trip."""
 
+_FAR: Final = 2
+"""Bits between two amounts from which on their order of magnitude is sought first."""
+
 
 async def find_least(
     works: Works, guess: int, most: int, left: Callable[[], int], hints: Sequence[int] = ()
@@ -22,15 +25,24 @@ async def find_least(
     while least - fails > 1:
         if left() < 1:
             return least, False
-        gap = least - fails
-        points = _POINTS if gap > _POINTS and left() > 2 * gap.bit_length() else 1
-        inner = sorted({fails + gap * number // (points + 1) for number in range(1, points + 1)} - {fails, least})
+        inner = _between(fails, least, left())
         for amount, good in zip(inner, await works(inner), strict=True):
             if good:
                 least = amount
                 break
             fails = amount
     return least, True
+
+
+def _between(fails: int, least: int, left: int) -> list[int]:
+    """What to try next. While the two are far apart, between their exponents: amounts are small or large evenly."""
+    gap, low = least - fails, max(fails, 0).bit_length()
+    span = least.bit_length() - low
+    if span > _FAR:
+        points = _POINTS if left > least.bit_length() + _POINTS * span.bit_length() else 1
+        return sorted({1 << (low + span * number // (points + 1)) for number in range(1, points + 1)} - {least})
+    points = _POINTS if gap > _POINTS and 2 * left > _POINTS * (gap.bit_length() + 2) else 1
+    return sorted({fails + gap * number // (points + 1) for number in range(1, points + 1)} - {fails, least})
 
 
 async def _gallop(works: Works, guess: int, most: int, hints: Sequence[int]) -> tuple[int, int]:

@@ -45,7 +45,10 @@ def created(wallet_id: str = "w-1", **changes: Any) -> bytes:
 async def apply(api: Api) -> int:
     """Run the jobs that are due, first to last; how many there were. A dollar buys an ETH."""
     world, rates = api.world, PegRates({"ETH": "usd"}, now=api.world.clock.now)
-    inbound = Inbound(world.database, world.settings, clock=world.clock, new_id=world.new_id, rates=rates)
+    chains = {world.chain.network: world.chain}
+    inbound = Inbound(
+        world.database, world.settings, clock=world.clock, new_id=world.new_id, rates=rates, chains=chains
+    )
     jobs = [args for task, args in await api.world.jobs() if task == INBOUND_TASK]
     for args in jobs:
         await inbound.apply_inbound(**args)

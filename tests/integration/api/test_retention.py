@@ -8,7 +8,8 @@ from tests.fakes.onramp import FakeOnramp
 from tests.integration.api.conftest import Api, Caller
 from tests.integration.api.test_asks import event_of, post_stripe, stripe_event
 from tests.integration.watcher.world import ADDRESS
-from watcher.dispatch import Dispatcher, Onramps
+from watcher.dispatch import Dispatcher
+from watcher.session_request import Onramps
 from watcher.store.events import record_events
 from watcher.store.tables import endpoint, wallet
 from watcher.sweeps import Sweeper

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ async def api(database: Database, tmp_path: Path) -> AsyncIterator[Api]:
 async def step(api: Api, balances: Mapping[Holding, int] | None = None) -> None:
     await api.world.observer.refresh_watched()
     await api.world.step(balances)
+
+
+async def test_a_head_from_before_the_proposal_says_nothing_of_it(api: Api, call: Caller) -> None:
+    """Money that came just before is not asked for again: the ask waits for a look that began after it."""
+    api.world.chain.looked_at = api.world.clock.now() - timedelta(seconds=1)
+    await call("POST", "/v1/transactions", TRANSFER)
+    await step(api)
+    assert (await get(call, "tx-1"))["status"] == "unknown"
+    assert await api.world.top_ups() == []
+    api.world.chain.looked_at = api.world.clock.now()
+    await step(api, {USDC_HOLDING: 10 * DOLLAR, ETH_HOLDING: ETH})
+    assert (await get(call, "tx-1"))["status"] == "covered"
 
 
 async def propose(api: Api, call: Caller, body: dict[str, Any], kind: str = "transaction") -> Any:
@@ -495,7 +508,7 @@ async def take_body(world: Asking) -> dict[str, Any]:
         ("transaction", {"needs": [{"asset": "DOGE", "amount": "1"}]}, "/needs/0/asset", "unknown_asset"),
         ("transaction", {"needs": [{"asset": "USDC", "amount": "1"}] * 2}, "/needs/1/asset", "repeated"),
         ("transaction", {"needs": [], "gas": {"payer": "other"}}, "/needs", "required"),
-        ("transaction", {"transaction": {"to": "0x00"}}, "/transaction", "not_available_yet"),
+        ("transaction", {"transaction": {"to": "0x00"}}, "/needs", "not_wanted"),
         ("transaction", {"gas": {"limit": 0}}, "/gas/limit", "greater_than_equal"),
         ("transaction", {"gas": {"payer": "other", "limit": 5}}, "/gas", "value_error"),
         ("transaction", {"wallet": "nobody"}, "/wallet", "unknown_wallet"),

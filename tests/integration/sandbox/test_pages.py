@@ -10,13 +10,21 @@ import pytest
 
 from notifier.sandbox.server import SandboxOptions, open_sandbox
 from tests.integration.sandbox.conftest import EVM, SOLANA, StripeClient
-from tests.nodes.anvil import COIN, Anvil
+from tests.nodes.anvil import COIN, Anvil, free_port
 from tests.nodes.browser import open_page
 
 
 async def text_of(stripe: StripeClient, url: str) -> tuple[int, str, str]:
     async with stripe.http.get(url) as answer:
         return answer.status, await answer.text(), answer.headers["Content-Security-Policy"]
+
+
+async def test_links_begin_where_people_reach_it() -> None:
+    """In a container it listens on an address that no browser can open."""
+    options = SandboxOptions("127.0.0.1", free_port(), public_url="http://pay.example:8010")
+    async with open_sandbox(options), aiohttp.ClientSession() as http:
+        session = await StripeClient(f"http://127.0.0.1:{options.port}", http).session()
+    assert session["redirect_url"].startswith("http://pay.example:8010/pay/")
 
 
 async def test_looking_changes_nothing(stripe: StripeClient) -> None:

@@ -12,11 +12,14 @@ from notifier.model import SessionStatus
 from tests.fakes.onramp import FakeOnramp, lost_answer, server_error
 from tests.fakes.settings import ETH, make_policy, make_settings, make_tenant
 from tests.integration.watcher.world import ETH_HOLDING, World
+from watcher.asks.beforehand import Sources
+from watcher.asks.looking import Looker
 from watcher.closing import GIVEN_UP, RECEIPT_PATIENCE
-from watcher.dispatch import Dispatcher, Onramps
+from watcher.dispatch import Dispatcher
 from watcher.look import Follower
 from watcher.model import TopUp, TopUpStatus
 from watcher.render import find_link_status
+from watcher.session_request import Onramps
 from watcher.store.database import Database
 from watcher.store.tables import app_user, wallet
 from watcher.sweeps import Sweeper
@@ -32,7 +35,11 @@ class Asking(World):
         super().__post_init__()
         self.onramp = FakeOnramp()
         onramps = Onramps({"default": self.onramp}, "ins_1", self.settings)
-        self.dispatcher = Dispatcher(self.database, onramps, clock=self.clock, new_id=self.new_id)
+        self.sources = Sources(self.database, self.settings, {self.chain.network: self.chain})
+        self.looker = Looker(self.sources, clock=self.clock, new_id=self.new_id)
+        self.dispatcher = Dispatcher(
+            self.database, onramps, clock=self.clock, new_id=self.new_id, may_send=self.looker.may_send
+        )
         self.follower = Follower(self.database, onramps, clock=self.clock, new_id=self.new_id)
         self.sweeper = Sweeper(self.database, self.settings.networks, clock=self.clock, new_id=self.new_id)
 

@@ -1,6 +1,7 @@
 """A block's decisions: what is opened, told and recorded, and what is not."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,37 @@ async def test_a_wallet_that_runs_low_is_asked_for_once(world: World) -> None:
     assert ask.decided == BlockRef(2, "0x02")
     assert await world.events() == ["wallet.low", "top_up.opened"]
     assert await world.jobs() == [("create_session", {"top_up": ask.id})]
+
+
+async def test_a_head_from_before_the_registration_decides_nothing(world: World) -> None:
+    """What a wallet had before it came may be less than it has: it is left to the next look, which comes unasked."""
+    world.chain.looked_at = world.clock.now() - timedelta(seconds=1)
+    await world.register()
+    await world.step()
+    assert await world.top_ups() == []
+    assert await world.events() == []
+    world.chain.looked_at = world.clock.now()
+    await world.step({ETH_HOLDING: ETH - 1})
+    assert [t.asked for t in await world.top_ups()] == [2 * ETH + 1]
+
+
+async def test_the_same_levels_written_again_are_no_news(world: World) -> None:
+    """A PUT that changes nothing holds no decision back."""
+    await world.register()
+    await world.step({ETH_HOLDING: 2 * ETH})
+    world.clock.advance(seconds=10)
+    world.chain.looked_at = world.clock.now() - timedelta(seconds=1)
+    await world.register()  # the same again
+    await world.step({ETH_HOLDING: ETH - 1})
+    assert await world.events() == ["wallet.low", "top_up.opened"]
+
+
+async def test_a_clock_that_is_far_ahead_holds_nothing_back(world: World) -> None:
+    """Looks that come before their time for ever would decide nothing at all."""
+    world.chain.looked_at = world.clock.now() - timedelta(minutes=1)
+    await world.register()
+    await world.step({ETH_HOLDING: 5})
+    assert len(await world.top_ups()) == 1
 
 
 async def test_a_decision_can_be_replayed_from_its_row(world: World) -> None:

@@ -38,6 +38,7 @@ _WRITTEN: Final[Mapping[str, Mapping[str, JSON]]] = {
         "price": {"anyOf": [fields({"asset": TEXT, "amount": AMOUNT}), fields({"fiat": TEXT, "amount": AMOUNT})]},
         "pay_in": listed(TEXT),
         "mode": one_of("difference", "whole_price"),
+        "transaction": {"type": ["object", "string"]},
         "gas": _GAS,
     },
     "swap": {"want": TEXT, "pay_in": listed(fields({"asset": TEXT}, {"amount": nullable(AMOUNT)})), "gas": _GAS},

@@ -118,6 +118,7 @@ _BILL: Final = fields(
             )
         ),
     },
+    {"analysed_at": fields({"height": {"type": "integer"}, "hash": nullable(TEXT)})},
     about="What is needed of each asset and why, all of one block. `asked` is what the link is for.",
 )
 RECEIVED: Final = nullable(

@@ -1,7 +1,5 @@
 """`Chain.find_needs` of the Ethereum adapter: what it depends on, who pays, its bounds, and what is no transaction."""
 
-from typing import Any
-
 import pytest
 
 from chains.errors import Unavailable
@@ -81,10 +79,24 @@ async def test_its_bounds(world: World) -> None:
             await chain.find_needs(WALLET, transaction, Limits([NATIVE, token]))
 
 
-@pytest.mark.parametrize("given", ["0x02f8", "AAAA", ""])
-async def test_another_familys_form(world: World, given: Any) -> None:
-    """A text is no transaction here."""
+@pytest.mark.parametrize(("given", "code"), [("0x02f8", "malformed"), ("AAAA", "unknown_type"), ("", "not_an_object")])
+async def test_a_text_that_is_none(world: World, given: str, code: str) -> None:
+    """A text is read as a serialised transaction, and refused when it is none."""
     async with chain_on(world.node.http) as chain:
         with pytest.raises(BadTransaction) as caught:
             await chain.find_needs(WALLET, given, Limits([NATIVE]))
-    assert caught.value.code == "not_an_object"
+    assert caught.value.code == code
+
+
+async def test_an_unknown_token_is_told_of_where_it_lacks(world: World) -> None:
+    """A token of nobody's list is in the way only while the wallet has too little of it: it can be no more than met."""
+    token = await world.at("Token", "Unlisted")
+    transaction = await world.call(token, "transfer(address,uint256)", SHOPPER, 9)
+    async with chain_on(world.node.http) as chain:
+        await world.act(token, "mint(address,uint256)", WALLET, 8)
+        needs = await chain.find_needs(WALLET, transaction, Limits([NATIVE]))
+        assert (needs.unknown_assets, tokens_of(needs)) == ((token,), {token: 9})
+        await world.act(token, "mint(address,uint256)", WALLET, 1)
+        needs = await chain.find_needs(WALLET, transaction, Limits([NATIVE]))
+        assert (needs.unknown_assets, tokens_of(needs)) == ((), {})
+        assert totals_of(needs)[NATIVE] > 0

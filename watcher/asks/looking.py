@@ -1,0 +1,131 @@
+"""Looking at proposed transactions again: while they wait for money, and once more before a link goes out."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chains.model import BlockRef
+from watcher.asks.beforehand import Findings, Sources, analyse
+from watcher.asks.bodies import BODIES
+from watcher.asks.ground import NotUnderstood
+from watcher.asks.model import ASK_KINDS, Ask
+from watcher.asks.rates import find_rates
+from watcher.asks.renew import renew_ask
+from watcher.clock import Clock, Stamp
+from watcher.model import NewEvent, TopUpStatus
+from watcher.store.asks import AskKey, find_ask, find_links, list_analysed, lock_ask
+from watcher.store.events import record_events
+from watcher.store.networks import find_head
+from watcher.store.top_ups import find_sessions, lock_top_up
+from watcher.store.wallets import find_addresses
+from watcher.top_ups import move_top_up
+
+log = structlog.get_logger()
+
+AGAIN: Final = timedelta(seconds=5)
+"""A transaction is looked at again after a block, but not more often than this."""
+BATCH: Final = 100
+"""Most that one run of the sweep looks at; the next run takes those that have waited longest."""
+
+
+class Looker:
+    """Its methods are jobs, or steps of one; running one twice does nothing twice."""
+
+    def __init__(self, sources: Sources, *, clock: Clock, new_id: Callable[[str], str]) -> None:
+        """`sources`: chains to ask, and the store."""
+        self._sources = sources
+        self._database = sources.database
+        self._clock = clock
+        self._new_id = new_id
+
+    async def look_again(self) -> None:
+        """At each open ask whose network has moved since it was last looked at."""
+        async with self._database.begin() as conn:
+            due = await list_analysed(conn, before=self._clock.now() - AGAIN, limit=BATCH)
+            keys = [key for key in due if await self._is_behind(conn, key)]
+        await asyncio.gather(*(self.look(key) for key in keys))
+
+    async def look(self, key: AskKey) -> bool | None:
+        """Whether it needs something else than before; None when that can't be said now."""
+        async with self._database.begin() as conn:
+            ask = await find_ask(conn, key)
+            if ask is None or not ask.status.living:
+                return False
+            address = (await find_addresses(conn, ask.tenant, ask.wallet, watched=True)).get(ask.network)
+        network = self._sources.settings.networks.get(ask.network)
+        if network is None or address is None:
+            return False
+        body = BODIES[ask.kind].model_validate(dict(ask.body))
+        settings = self._sources.settings
+        try:
+            rates = await find_rates(body, settings, self._sources.rates)
+            analysis = await analyse(body, network, address, self._sources, now=self._clock.now())
+        except NotUnderstood as error:  # it was a transaction when it came
+            log.warning("transaction.not_understood", kind=ask.kind.value, ask=ask.id, reason=str(error))
+            return None
+        stamp = Stamp(self._clock.now(), self._new_id)
+        async with self._database.begin() as conn:
+            ask = await lock_ask(conn, key)
+            if ask is None or not ask.status.living:
+                return False
+            changed, events = await renew_ask(
+                conn, ask, body, Findings(rates, analysis), settings=settings, stamp=stamp
+            )
+            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+        return changed if analysis.found else None
+
+    async def may_send(self, top_up: str) -> bool:
+        """Whether a link may be made for an open top-up: all transactions that it is for still need what they did.
+
+        One that was opened for other amounts, and for nothing else, is over: the next step opens what is needed now.
+        """
+        async with self._database.begin() as conn:
+            keys = await _list_behind(conn, top_up)
+            behind = [key for key in keys if await self._is_behind(conn, key)]
+        found = [await self.look(key) for key in behind]
+        if None in found:
+            return False
+        if not any(found):
+            return True
+        await self._withdraw(top_up)
+        return False
+
+    async def _is_behind(self, conn: AsyncConnection, key: AskKey) -> bool:
+        ask = await find_ask(conn, key)
+        if ask is None or ask.analysis is None:
+            return False
+        return is_behind(ask, await find_head(conn, ask.network))
+
+    async def _withdraw(self, top_up_id: str) -> None:
+        stamp = Stamp(self._clock.now(), self._new_id)
+        async with self._database.begin() as conn:
+            top_up = await lock_top_up(conn, top_up_id)
+            links = await find_links(conn, [top_up_id])
+            alone = all(x.need.kind in ASK_KINDS for x in links)
+            if top_up is None or top_up.status is not TopUpStatus.OPEN or not alone:
+                return
+            if await find_sessions(conn, top_up_id):
+                return
+            _, event = await move_top_up(conn, top_up, TopUpStatus.RETRACTED, stamp)
+            events: list[NewEvent] = [event]
+            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+
+
+def is_behind(ask: Ask, head: BlockRef | None) -> bool:
+    """Whether the network has moved since the transaction was last understood. Pure."""
+    found = ask.analysis
+    if found is None:
+        return False
+    return found.at is None or not found.found or head is None or head.number > found.at.number
+
+
+async def _list_behind(conn: AsyncConnection, top_up: str) -> list[AskKey]:
+    """The asks that a top-up is for, and that are not over."""
+    links = await find_links(conn, [top_up])
+    return sorted(
+        {(x.need.tenant, x.need.kind, x.need.id) for x in links if x.need.kind in ASK_KINDS and x.state.living}
+    )
