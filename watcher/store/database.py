@@ -31,13 +31,17 @@ def psycopg_url(url: str) -> URL:
 def conninfo(url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> str:
     """The same for psycopg and procrastinate, with our time-outs. Holds the password: not for a log."""
     plain = psycopg_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.conninfo.make_conninfo(plain, **_connect_arguments(statement_seconds))
+    return psycopg.conninfo.make_conninfo(plain, **connect_arguments(statement_seconds))
 
 
-def _connect_arguments(statement_seconds: int) -> dict[str, Any]:
+def connect_arguments(
+    statement_seconds: int, *, transaction_seconds: int = TRANSACTION_SECONDS, lock_seconds: int = 0
+) -> dict[str, Any]:
+    """What every connection of ours is opened with. 0: no limit."""
     options = {
         "statement_timeout": f"{statement_seconds}s",
-        "idle_in_transaction_session_timeout": f"{TRANSACTION_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{transaction_seconds}s",
+        "lock_timeout": f"{lock_seconds}s",
         "timezone": "UTC",
     }
     return {
@@ -69,7 +73,7 @@ class Database:
             max_overflow=overflow,
             pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
-            connect_args=_connect_arguments(statement_seconds),
+            connect_args=connect_arguments(statement_seconds),
             hide_parameters=True,
         )
 
