@@ -48,6 +48,7 @@ from watcher.store.database import Database, conninfo
 from watcher.store.declare import declare_installation, declare_tenants
 from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.errors import StoreError
+from watcher.store.identity import read_identity
 from watcher.store.migrate import upgrade
 from watcher.supervise import Supervisor
 
@@ -99,6 +100,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
         installation = await declare_installation(conn, now=clock.now(), new_id=new_id)
         tenants = settings.tenants.values()
         endpoints = await declare_tenants(conn, tenants, console=settings.console, now=clock.now())
+        identity = await read_identity(conn)
+    database.expect(identity)
 
     await refresh_policies(database, settings, Stamp(clock.now(), new_id))
 
@@ -110,7 +113,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
     handlers = make_handlers(database, onramps, channels, endpoints, rates=rates, chains=chains)
-    jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
+    jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics, check=identity.check)
 
     await stack.enter_async_context(tasks)
     if server is not None:

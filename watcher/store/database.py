@@ -6,12 +6,20 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    InvalidatePoolError,
+    InvalidRequestError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from watcher.store.errors import StoreUnavailable
+from watcher.store.identity import Identity
 
 CONNECT_SECONDS: Final = 5
 STATEMENT_SECONDS: Final = 5
@@ -19,6 +27,8 @@ TRANSACTION_SECONDS: Final = 30
 """A frozen server keeps no time: this limit is kept here."""
 POOL_SECONDS: Final = 5
 """Longest wait for a free connection."""
+POSITION: Final = "topup_watcher_position"
+"""Where a transaction leaves the position of its last event, until it is committed."""
 _PASSING: Final = {"25006", "25P03"}
 """Internal errors of PostgreSQL that pass: it takes no writes (a standby), or we held a transaction too long."""
 
@@ -72,25 +82,34 @@ class Database:
             pool_size=pool_size,
             max_overflow=overflow,
             pool_timeout=POOL_SECONDS,
-            pool_pre_ping=True,
             connect_args=connect_arguments(statement_seconds),
             hide_parameters=True,
         )
+        self._identity: Identity | None = None
+        event.listen(self.engine.sync_engine, "checkout", self._check)
+
+    def expect(self, identity: Identity) -> None:
+        """From now on, transactions are on this store or `StoreReplaced`."""
+        self._identity = identity
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end, rolled back on an exception."""
+        entered = False
         try:
             async with asyncio.timeout(self._seconds) as limit, self.engine.begin() as conn:
+                entered = True
+                conn.info.pop(POSITION, None)
                 yield conn
-        except (OperationalError, InterfaceError) as error:
-            raise StoreUnavailable(f"PostgreSQL: {_say(error)}") from error
-        except InternalError as error:
-            if getattr(error.orig, "sqlstate", None) not in _PASSING:
+                position = conn.info.pop(POSITION, None)
+            if position is not None and self._identity is not None:
+                self._identity.note(position)
+        except (DBAPIError, PoolTimeoutError) as error:
+            raise _sort(error) from error
+        except InvalidRequestError as error:
+            if entered:
                 raise
-            raise StoreUnavailable(f"PostgreSQL: {_say(error)}") from error
-        except PoolTimeoutError as error:
-            raise StoreUnavailable("PostgreSQL: no free connection in time") from error
+            raise StoreUnavailable("PostgreSQL: connections break") from error
         except TimeoutError as error:
             if limit.expired():
                 raise StoreUnavailable("PostgreSQL: no answer in time") from error
@@ -106,6 +125,21 @@ class Database:
         except TimeoutError as error:
             raise StoreUnavailable("PostgreSQL: no answer in time") from error
 
+    def _check(self, conn: Any, record: object, fairy: object) -> None:
+        """Before each transaction, in place of a ping: a broken connection is exchanged, another store is refused."""
+        del record, fairy
+        try:
+            conn.autocommit = True
+            if self._identity is None:
+                conn.cursor().execute("select 1")
+            else:
+                self._identity.check_dbapi(conn)
+            conn.autocommit = False
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+            raise StoreUnavailable("PostgreSQL: somebody holds it locked") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise InvalidatePoolError from error
+
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
@@ -117,6 +151,16 @@ async def driver_connection(conn: AsyncConnection) -> psycopg.AsyncConnection[An
     if not isinstance(raw, psycopg.AsyncConnection):
         raise TypeError("not a psycopg connection")
     return raw
+
+
+def _sort(error: DBAPIError | PoolTimeoutError) -> Exception:
+    """What passes as `StoreUnavailable`; a fault of ours as itself."""
+    if isinstance(error, PoolTimeoutError):
+        return StoreUnavailable("PostgreSQL: no free connection in time")
+    passes = getattr(error.orig, "sqlstate", None) in _PASSING
+    if isinstance(error, OperationalError | InterfaceError) or (isinstance(error, InternalError) and passes):
+        return StoreUnavailable(f"PostgreSQL: {_say(error)}")
+    return error
 
 
 def _say(error: DBAPIError) -> str:
