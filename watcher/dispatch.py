@@ -67,6 +67,7 @@ class Dispatcher:
         self._database = database
         self._may_send = may_send
         self._onramps = onramps
+        self._lost = onramps.lost
         self._clock = clock
         self._new_id = new_id
 
@@ -138,11 +139,12 @@ class Dispatcher:
         onramp = self._onramps.by_tenant[top_up.tenant]
         ip = await _find_customer_ip(conn, top_up, now)
         request = make_request(top_up, number, self._onramps, customer_ip_address=ip)
+        key = f"{top_up.id}:{number}"
         values = {
             "top_up": top_up.id,
             "attempt": number,
             "tenant": top_up.tenant,
-            "idempotency_key": f"{top_up.id}:{number}",
+            "idempotency_key": self._lost.make_key(key) if self._lost is not None else key,
             "body": dict(onramp.session_body(request)),
             "state": SessionState.CREATING.value,
             "livemode": onramp.livemode,
@@ -154,6 +156,8 @@ class Dispatcher:
 
     async def _ask(self, onramp: Onramp, attempt: Session) -> OnrampSession | None:
         """The session, or None when it is known that this attempt has none."""
+        if self._lost is not None and (lost := await self._lost.find(onramp, attempt)) is not None:
+            return lost
         now = self._clock.now()
         stale = attempt.called_at is not None and now - attempt.called_at > KEY_LIFE
         if stale or attempt.faults >= STORED_FAULTS:

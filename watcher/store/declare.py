@@ -1,6 +1,7 @@
 """What the configuration declares, brought into the store at start: this installation, tenants, their endpoints."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, select, update
@@ -12,6 +13,18 @@ from notifier.model import Endpoint
 from watcher.store.endpoints import CONFIG, find_later, remove_endpoints
 from watcher.store.errors import StoreReplaced
 from watcher.store.tables import endpoint, event_position, installation, tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The life of a store that was put back from a backup."""
+
+    epoch: str
+    made_at: datetime
+    """When the backup was made."""
+    at: datetime
+    """When it was put back."""
+
 
 CONSOLE = Endpoint(id=CONSOLE_ENDPOINT, url="console:", secrets=())
 """Where events are printed, when the configuration says so: an endpoint like any other."""
@@ -30,6 +43,12 @@ async def declare_installation(conn: AsyncConnection, *, now: datetime, new_id: 
     if found.moved_at is not None:
         raise StoreReplaced(f"This store was moved to another server on {found.moved_at:%Y-%m-%d}: name that one.")
     return str(found.id)
+
+
+async def find_restored(conn: AsyncConnection) -> Restored | None:
+    """The backup that this store was put back from, if it ever was."""
+    row = (await conn.execute(select(installation))).one()
+    return None if row.restored_at is None else Restored(row.epoch, row.restored_from, row.restored_at)
 
 
 async def declare_tenant(conn: AsyncConnection, tenant_id: str, *, now: datetime) -> None:
