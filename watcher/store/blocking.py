@@ -8,6 +8,7 @@ import psycopg
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from watcher.store.causes import say
 from watcher.store.database import connect_arguments, psycopg_url
 from watcher.store.errors import StoreUnavailable
 
@@ -24,7 +25,7 @@ def connect(url: str, *, isolation: str = WRITE) -> Iterator[Connection]:
     engine = create_engine(
         psycopg_url(url),
         isolation_level=isolation,
-        connect_args=connect_arguments(statement_seconds=0, transaction_seconds=0, lock_seconds=LOCK_SECONDS),
+        connect_args=connect_arguments(url, statement_seconds=0, transaction_seconds=0, lock_seconds=LOCK_SECONDS),
         hide_parameters=True,
         pool_size=1,
     )
@@ -45,9 +46,3 @@ def driver(conn: Connection) -> psycopg.Connection[Any]:
     if not isinstance(raw, psycopg.Connection):
         raise TypeError("not a psycopg connection")
     return raw
-
-
-def say(error: BaseException | None) -> str:
-    """The kind and the server's own code: a message may hold a value, a connection's error the host and user."""
-    state = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__}{f' ({state})' if state else ''}"

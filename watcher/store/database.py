@@ -18,6 +18,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from watcher.store.causes import say
 from watcher.store.errors import StoreUnavailable
 from watcher.store.identity import Identity
 
@@ -41,13 +42,15 @@ def psycopg_url(url: str) -> URL:
 def conninfo(url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> str:
     """The same for psycopg and procrastinate, with our time-outs. Holds the password: not for a log."""
     plain = psycopg_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.conninfo.make_conninfo(plain, **connect_arguments(statement_seconds))
+    plain = plain.replace(" ", "%20")  # which SQLAlchemy leaves as they are, in a password
+    return psycopg.conninfo.make_conninfo(plain, **connect_arguments(url, statement_seconds))
 
 
 def connect_arguments(
-    statement_seconds: int, *, transaction_seconds: int = TRANSACTION_SECONDS, lock_seconds: int = 0
+    url: str, statement_seconds: int, *, transaction_seconds: int = TRANSACTION_SECONDS, lock_seconds: int = 0
 ) -> dict[str, Any]:
-    """What every connection of ours is opened with. 0: no limit."""
+    """What every connection of ours is opened with, beside what the URL says. 0: no limit."""
+    theirs = psycopg_url(url).query.get("options", "")
     options = {
         "statement_timeout": f"{statement_seconds}s",
         "idle_in_transaction_session_timeout": f"{transaction_seconds}s",
@@ -56,7 +59,7 @@ def connect_arguments(
     }
     return {
         "connect_timeout": CONNECT_SECONDS,
-        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+        "options": " ".join([str(theirs), *(f"-c {name}={value}" for name, value in options.items())]).strip(),
         "application_name": "topup-watcher",
         "tcp_user_timeout": CONNECT_SECONDS * 1000,
         "keepalives_idle": CONNECT_SECONDS,
@@ -82,7 +85,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=overflow,
             pool_timeout=POOL_SECONDS,
-            connect_args=connect_arguments(statement_seconds),
+            connect_args=connect_arguments(url, statement_seconds),
             hide_parameters=True,
         )
         self._identity: Identity | None = None
@@ -159,10 +162,5 @@ def _sort(error: DBAPIError | PoolTimeoutError) -> Exception:
         return StoreUnavailable("PostgreSQL: no free connection in time")
     passes = getattr(error.orig, "sqlstate", None) in _PASSING
     if isinstance(error, OperationalError | InterfaceError) or (isinstance(error, InternalError) and passes):
-        return StoreUnavailable(f"PostgreSQL: {_say(error)}")
+        return StoreUnavailable(f"PostgreSQL: {say(error.orig)}")
     return error
-
-
-def _say(error: DBAPIError) -> str:
-    state = getattr(error.orig, "sqlstate", None)
-    return f"{type(error.orig).__name__}{f' ({state})' if state else ''}"

@@ -38,7 +38,7 @@ async def open_for_daemon(
         url = server.url
     else:
         url = settings.database_url
-    database = Database(url)
+    database = Database(url, pool_size=settings.pool_size, overflow=0)
     stack.push_async_callback(database.close)
     await upgrade(url)
     async with database.begin() as conn:

@@ -9,6 +9,7 @@ import pytest
 from procrastinate.exceptions import ConnectorException
 from prometheus_client import CollectorRegistry
 
+from tests.conftest import Server
 from tests.fakes.settings import ETH, make_settings
 from tests.integration.engine.polling import execute, fetch, until
 from tests.integration.watcher.world import ETH_HOLDING, World
@@ -16,7 +17,6 @@ from watcher.jobs.defer import defer
 from watcher.jobs.engine import JobEngine
 from watcher.metrics import Metrics
 from watcher.store.database import Database, conninfo
-from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.errors import StoreReplaced
 from watcher.store.identity import read_identity
 
@@ -34,37 +34,37 @@ async def world(database: Database, tmp_path: Path) -> World:
 class Failover:
     """Other databases behind the URL that the daemon has."""
 
-    def __init__(self, server: EmbeddedPostgres, url: str) -> None:
-        self._admin = server.url
-        self._name = urlsplit(url).path[1:]
+    def __init__(self, server: Server, url: str) -> None:
+        self.admin = server.url
+        self.name = urlsplit(url).path[1:]
         self.url = url
 
     async def keep(self, name: str) -> None:
         """A copy of the store as it is now."""
-        await self._break(self._name)
-        await execute(self._admin, f"create database {name} template {self._name}")
+        await self._break(self.name)
+        await execute(self.admin, f"create database {name} template {self.name}")
 
     async def to(self, name: str | None) -> None:
         """From now on the URL leads to `name`, or to an empty database."""
-        await self._break(self._name)
-        await execute(self._admin, f"alter database {self._name} rename to {self._name}_gone")
+        await self._break(self.name)
+        await execute(self.admin, f"alter database {self.name} rename to {self.name}_gone")
         if name is None:
-            await execute(self._admin, f"create database {self._name}")
+            await execute(self.admin, f"create database {self.name}")
         else:
-            await execute(self._admin, f"alter database {name} rename to {self._name}")
+            await execute(self.admin, f"alter database {name} rename to {self.name}")
 
     async def back(self) -> None:
         """As it was."""
-        await execute(self._admin, f"drop database {self._name} with (force)")
-        await execute(self._admin, f"alter database {self._name}_gone rename to {self._name}")
+        await execute(self.admin, f"drop database {self.name} with (force)")
+        await execute(self.admin, f"alter database {self.name}_gone rename to {self.name}")
 
     async def _break(self, name: str) -> None:
         kill = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"  # noqa: S608
-        await execute(self._admin, kill)
+        await execute(self.admin, kill)
 
 
 @pytest.fixture
-def failover(postgres: EmbeddedPostgres, database_url: str) -> Failover:
+def failover(postgres: Server, database_url: str) -> Failover:
     """What an operator's standby may do."""
     return Failover(postgres, database_url)
 
@@ -103,11 +103,7 @@ async def test_a_copy_that_lacks_nothing_is_taken(world: World, failover: Failov
     await failover.keep("whole")
     await failover.to("whole")
     await write(world.database)
-    await execute(failover.url.replace(urlsplit(failover.url).path, "/postgres"), _drop(failover))
-
-
-def _drop(failover: Failover) -> str:
-    return f"drop database {urlsplit(failover.url).path[1:]}_gone with (force)"
+    await execute(failover.admin, f"drop database {failover.name}_gone with (force)")
 
 
 @pytest.mark.parametrize(
