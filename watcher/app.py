@@ -95,11 +95,11 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     accounts = await open_onramps(settings, store.installation, stack)
     observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
     lost = LostSessions(database, store.restored, clock=clock) if store.restored is not None else None
-    onramps = Onramps(accounts, store.installation, settings, lost)
+    onramps = Onramps(accounts, store.installation, settings)
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
-    handlers = make_handlers(database, onramps, channels, store.endpoints, rates=rates, chains=chains)
+    handlers = make_handlers(database, onramps, channels, store.endpoints, rates=rates, chains=chains, lost=lost)
     jobs = JobEngine(conninfo(store.url), handlers, name=name, metrics=metrics, check=store.identity.check)
 
     await stack.enter_async_context(tasks)

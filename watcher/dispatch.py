@@ -23,6 +23,7 @@ from notifier.errors import (
 )
 from notifier.model import OnrampSession
 from notifier.onramp import Onramp
+from watcher.adopting import LostSessions
 from watcher.apply import CREATE_SESSION_TASK
 from watcher.clock import Clock, Stamp
 from watcher.jobs.defer import defer
@@ -59,15 +60,17 @@ class Dispatcher:
         clock: Clock,
         new_id: Callable[[str], str],
         may_send: Callable[[str], Awaitable[bool]] | None = None,
+        lost: LostSessions | None = None,
     ) -> None:
         """`onramps` are open for as long as this lives.
 
         `may_send` says of an open top-up whether what it was opened for still holds, now that a link is to be made.
+        `lost`: where the store was put back from a backup, what is looked at before anything is created.
         """
         self._database = database
         self._may_send = may_send
         self._onramps = onramps
-        self._lost = onramps.lost
+        self._lost = lost
         self._clock = clock
         self._new_id = new_id
 

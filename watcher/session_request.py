@@ -8,7 +8,6 @@ from chains.amounts import format_amount
 from config.model import NetworkAsset, Settings
 from notifier.model import Destination, SessionRequest
 from notifier.onramp import Onramp
-from watcher.adopting import LostSessions
 from watcher.model import TopUp
 from watcher.opening import WALLET_SCOPE
 
@@ -20,8 +19,6 @@ class Onramps:
     by_tenant: Mapping[str, Onramp]
     installation: str
     settings: Settings
-    lost: LostSessions | None = None
-    """Where the store was put back from a backup: what is looked at before anything is created."""
 
 
 def make_request(top_up: TopUp, attempt: int, onramps: Onramps, *, customer_ip_address: str | None) -> SessionRequest:

@@ -24,9 +24,10 @@ from watcher.apply import CREATE_SESSION_TASK
 from watcher.clock import SystemClock
 from watcher.closing import LOOK_TASK
 from watcher.db.backup import back_up, restore
-from watcher.dispatch import Dispatcher, Onramps
+from watcher.dispatch import Dispatcher
 from watcher.look import Follower
 from watcher.model import TopUpStatus
+from watcher.session_request import Onramps
 from watcher.store.database import Database
 from watcher.store.declare import find_restored
 from watcher.store.tables import session
@@ -87,8 +88,8 @@ class Life:
         )
         clock = lost_clock or SystemClock()
         lost = None if restored is None else LostSessions(world.database, restored, clock=clock)
-        onramps = Onramps({"default": onramp}, installation, world.settings, lost)
-        self.dispatcher = Dispatcher(world.database, onramps, clock=world.clock, new_id=world.new_id)
+        onramps = Onramps({"default": onramp}, installation, world.settings)
+        self.dispatcher = Dispatcher(world.database, onramps, clock=world.clock, new_id=world.new_id, lost=lost)
         self.follower = Follower(world.database, onramps, clock=world.clock, new_id=world.new_id)
         return self
 
