@@ -31,7 +31,8 @@ _TYPES: Final = """
 """
 _RESTORED: Final = text("""
     update installation set epoch = :epoch, restored_at = :now, moved_at = null,
-        restored_from = case when restored_at > :made_at - interval '1 day' then restored_from else :made_at end
+        restored_from = case when restored_at > :made_at - interval '1 day' then restored_from
+            else least(:made_at, (select max(created_at) from event)) end
 """)
 _OTHERS: Final = text("""
     select pg_terminate_backend(pid) from pg_stat_activity
@@ -90,7 +91,10 @@ def fill(
 
 
 def begin_new_life(conn: Connection, *, epoch: str, made_at: datetime, now: datetime) -> None:
-    """What was put back is not what daemons have known: another epoch, versions above all that were ever told."""
+    """What was put back is not what daemons have known: another epoch, versions above all that were ever told.
+
+    It is looked for what came after its last event: a backup of a server that lags is older than it looks.
+    """
     conn.execute(_RESTORED, {"epoch": epoch, "made_at": made_at, "now": now})
     for name in VERSIONED:
         conn.execute(text(f"update {name} set version = version + {AHEAD}"))  # noqa: S608 - fixed names
