@@ -45,9 +45,11 @@ def find_own_programs() -> Path | None:
 
 
 @contextmanager
-def run_postgres(programs: Path, settings: Mapping[str, str] | None = None) -> Iterator[OwnPostgres]:
+def run_postgres(
+    programs: Path, settings: Mapping[str, str] | None = None, *, parent: Path | None = None
+) -> Iterator[OwnPostgres]:
     """A new server, gone afterwards. Its password is asked for on TCP."""
-    folder = Path(tempfile.mkdtemp(prefix="topup-own-"))
+    folder = Path(tempfile.mkdtemp(prefix="topup-own-", dir=parent))
     port = free_port()
     values = {**SETTINGS, "port": str(port), **(settings or {})}
     cluster = Cluster(folder / "postgres", programs, find_or_create_user(), values)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import psycopg
@@ -30,6 +30,8 @@ POOL_SECONDS: Final = 5
 """Longest wait for a free connection."""
 POSITION: Final = "topup_watcher_position"
 """Where a transaction leaves the position of its last event, until it is committed."""
+ENTER_SECONDS: Final = 6
+"""Longest wait for a connection that answers, a full pool included."""
 _PASSING: Final = {"25006", "25P03"}
 """Internal errors of PostgreSQL that pass: it takes no writes (a standby), or we held a transaction too long."""
 
@@ -100,7 +102,7 @@ class Database:
         """A transaction: committed at the end, rolled back on an exception."""
         entered = False
         try:
-            async with asyncio.timeout(self._seconds) as limit, self.engine.begin() as conn:
+            async with asyncio.timeout(self._seconds) as limit, self._enter() as conn:
                 entered = True
                 conn.info.pop(POSITION, None)
                 yield conn
@@ -110,13 +112,26 @@ class Database:
         except (DBAPIError, PoolTimeoutError) as error:
             raise _sort(error) from error
         except InvalidRequestError as error:
-            if entered:
+            if entered or "closed" not in str(error):
                 raise
             raise StoreUnavailable("PostgreSQL: connections break") from error
         except TimeoutError as error:
             if limit.expired():
                 raise StoreUnavailable("PostgreSQL: no answer in time") from error
             raise
+
+    @asynccontextmanager
+    async def _enter(self) -> AsyncIterator[AsyncConnection]:
+        """A frozen server is noticed here, by the question that each transaction begins with."""
+        try:
+            async with asyncio.timeout(ENTER_SECONDS):
+                conn = await self.engine.connect()
+        except TimeoutError as error:
+            raise StoreUnavailable("PostgreSQL: no answer in time") from error
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(conn)
+            await stack.enter_async_context(conn.begin())
+            yield conn
 
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when PostgreSQL does not answer within `CONNECT_SECONDS`, or takes no writes."""
