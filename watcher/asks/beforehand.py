@@ -20,6 +20,8 @@ from watcher.asks.bodies import AskBody, CheckoutBody, TransactionBody
 from watcher.asks.ground import NotUnderstood, Rate
 from watcher.asks.proposed import refuse_absurd
 from watcher.asks.rates import find_rates
+from watcher.model import NeedKind
+from watcher.store.asks import find_ask
 from watcher.store.database import Database
 from watcher.store.wallets import find_addresses
 
@@ -52,8 +54,17 @@ class Findings:
     """None where no transaction is proposed."""
 
 
-async def look_up(body: AskBody, tenant: str, sources: Sources, *, now: datetime) -> Findings:
-    """What this body has to know. Raises `NotUnderstood` for a price or a transaction that is none."""
+async def look_up(
+    body: AskBody, tenant: str, sources: Sources, *, now: datetime, kind: NeedKind | None = None
+) -> Findings:
+    """What this body has to know. Raises `NotUnderstood` for a price or a transaction that is none.
+
+    `kind` is None for what opens nothing. An ask that is there already has to know nothing: it stays as it is.
+    """
+    if kind is not None:
+        async with sources.database.begin() as conn:
+            if await find_ask(conn, (tenant, kind, body.id)) is not None:
+                return Findings()
     rates = await find_rates(body, sources.settings, sources.rates)
     if not proposes(body):
         return Findings(rates)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -17,10 +17,11 @@ from watcher.asks.rates import find_rates
 from watcher.asks.renew import renew_ask
 from watcher.clock import Clock, Stamp
 from watcher.model import NewEvent, TopUpStatus
-from watcher.store.asks import AskKey, find_ask, find_links, list_analysed, lock_ask
+from watcher.store.analysed import list_analysed
+from watcher.store.asks import AskKey, find_ask, find_links, find_top_ups_of, lock_ask
 from watcher.store.events import record_events
 from watcher.store.networks import find_head
-from watcher.store.top_ups import find_sessions, lock_top_up
+from watcher.store.top_ups import find_sessions, find_top_up, lock_top_up
 from watcher.store.wallets import find_addresses
 from watcher.top_ups import move_top_up
 
@@ -28,6 +29,9 @@ log = structlog.get_logger()
 
 AGAIN: Final = timedelta(seconds=5)
 """A transaction is looked at again after a block, but not more often than this."""
+CHASED: Final = timedelta(minutes=1)
+MOST_CHASES: Final = 3
+"""Links taken back before they went out, within that time: one that moves at every block would never go out."""
 BATCH: Final = 100
 """Most that one run of the sweep looks at; the next run takes those that have waited longest."""
 
@@ -82,10 +86,12 @@ class Looker:
         """Whether a link may be made for an open top-up: all transactions that it is for still need what they did.
 
         One that was opened for other amounts, and for nothing else, is over: the next step opens what is needed now.
+        Needs that move at every block are not chased for ever: what was found moments ago is good enough then.
         """
+        now = self._clock.now()
         async with self._database.begin() as conn:
             keys = await _list_behind(conn, top_up)
-            behind = [key for key in keys if await self._is_behind(conn, key)]
+            behind = [k for k in keys if await self._is_behind(conn, k) and not await _was_chased(conn, k, now=now)]
         found = [await self.look(key) for key in behind]
         if None in found:
             return False
@@ -113,6 +119,17 @@ class Looker:
             _, event = await move_top_up(conn, top_up, TopUpStatus.RETRACTED, stamp)
             events: list[NewEvent] = [event]
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+
+
+async def _was_chased(conn: AsyncConnection, key: AskKey, *, now: datetime) -> bool:
+    """Whether enough links for an ask were taken back of late, and what it needs was found since."""
+    ask = await find_ask(conn, key)
+    analysis = None if ask is None or ask.analysis is None or not ask.analysis.found else ask.analysis
+    if analysis is None or analysis.looked_at is None or analysis.looked_at <= now - 2 * AGAIN:
+        return False
+    found = [await find_top_up(conn, top_up_id) for top_up_id in await find_top_ups_of(conn, key)]
+    late = [t for t in found if t is not None and t.status is TopUpStatus.RETRACTED and t.updated_at > now - CHASED]
+    return sum([not await find_sessions(conn, t.id) for t in late]) >= MOST_CHASES
 
 
 def is_behind(ask: Ask, head: BlockRef | None) -> bool:

@@ -21,7 +21,7 @@ from watcher.clock import Clock, Stamp
 from watcher.inbound.kinds import KINDS
 from watcher.inbound.model import Kind, Told
 from watcher.jobs.defer import defer, has_earlier
-from watcher.model import NewEvent
+from watcher.model import NeedKind, NewEvent
 from watcher.render import render_faults
 from watcher.store.database import Database
 from watcher.store.events import record_events
@@ -132,7 +132,7 @@ class Inbound:
             return Findings()
         try:
             body = validate(kind.body, row["payload"]["data"])
-            return await look_up(body, owner.id, self._sources, now=now)
+            return await look_up(body, owner.id, self._sources, now=now, kind=NeedKind(kind.about))
         except Exception as error:
             if list_faults(error) is None:
                 raise

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import cast, func, update
+from sqlalchemy.dialects.postgresql import JSONB, array
 
 from chains.amounts import format_amount
 from chains.errors import Unavailable
@@ -16,9 +18,11 @@ from tests.integration.api.backend import apply, outcomes, post, refusals, say
 from tests.integration.api.conftest import Api, Caller, serve, two_tenants
 from tests.integration.api.test_transactions import DOLLAR, USDC_HOLDING, get, step
 from tests.integration.watcher.test_asking import Asking
-from watcher.asks.looking import AGAIN
+from watcher.asks import looking
+from watcher.asks.looking import AGAIN, MOST_CHASES
 from watcher.model import TopUpStatus
 from watcher.store.database import Database
+from watcher.store.tables import ask
 
 CALL = {"to": "0x00000000000000000000000000000000000000aa", "data": "0x01", "value": "0x0"}
 BODY = {"id": "tx-1", "wallet": "w-1", "network": "local-evm", "transaction": CALL}
@@ -325,3 +329,54 @@ async def test_a_transaction_of_a_removed_wallet_is_over(api: Api, call: Caller)
     await look_again(api, found(dollars(20)))
     assert api.world.chain.analysed == before
     assert {t.status for t in await api.world.top_ups()} == {TopUpStatus.CANCELLED}
+
+
+async def test_a_repeated_proposal_is_not_looked_at(api: Api, call: Caller) -> None:
+    """The same body again is the thing as it is now, whatever the network would say of it by now."""
+    await propose(api, call, found(dollars(10)))
+    before = api.world.chain.analysed
+    api.world.chain.needs = BadTransaction("to", "not_an_address", "must be 0x and 40 hexadecimal digits")
+    status, tx = await call("POST", "/v1/transactions", BODY)
+    assert (status, tx["status"], api.world.chain.analysed) == (200, "short", before)
+    status, problem = await call("POST", "/v1/transactions", {**BODY, "notify": False})
+    assert (status, api.world.chain.analysed) == (409, before), problem
+    assert (await post(api, say("transaction.proposed", **BODY)))[0] == 202
+    await apply(api)
+    assert ((await outcomes(api))["msg_1"], api.world.chain.analysed) == ("applied", before)
+
+
+async def test_what_was_let_go_of_comes_back(api: Api, call: Caller) -> None:
+    """It took nothing for a while: that is no end, and what it takes later is asked for."""
+    await propose(api, call, found(dollars(10)))
+    await look_again(api, found())
+    assert ((await get(call))["status"], await amounts(api)) == ("covered", {})
+    await look_again(api, found(dollars(10)))
+    assert ((await get(call))["status"], await amounts(api)) == ("short", {"USDC": "10"})
+
+
+async def test_asks_of_a_quiet_network_stand_in_nobodys_way(
+    api: Api, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than one run looks at, and nothing to look for: the run goes to those that a block has touched."""
+    monkeypatch.setattr(looking, "BATCH", 1)
+    await propose(api, call, found(dollars(10)))
+    async with api.world.database.begin() as conn:  # read far ahead of the loop: as on a network that stands still
+        still = func.jsonb_set(ask.c.analysis, array(["at", "height"]), cast(900, JSONB))
+        await conn.execute(update(ask).values(analysis=still))
+    await propose(api, call, found(dollars(5)), {**BODY, "id": "tx-2"})
+    await look_again(api, found(dollars(20)))
+    assert (await get(call, "tx-2"))["bill"]["assets"][0]["lines"][0]["amount"] == "20"
+
+
+async def test_a_need_that_moves_at_every_block_gets_its_link(api: Api, call: Caller) -> None:
+    """A price, or a debt that grows: links are not taken back for ever before one goes out."""
+    await propose(api, call, found(dollars(10)))
+    for more in range(1, 9):
+        await step(api)
+        api.world.chain.needs = found(replace(dollars(10), amount=10 * DOLLAR + more))
+        for name, args in await api.world.jobs():
+            if name == "create_session":
+                await asking(api).dispatcher.create_session(**args)
+        api.world.clock.advance(seconds=2)
+    assert len(asking(api).created()) == 1
+    assert (await api.world.events()).count("top_up.retracted") == MOST_CHASES
