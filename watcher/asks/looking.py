@@ -128,7 +128,8 @@ async def _was_chased(conn: AsyncConnection, key: AskKey, *, now: datetime) -> b
     if analysis is None or analysis.looked_at is None or analysis.looked_at <= now - 2 * AGAIN:
         return False
     found = [await find_top_up(conn, top_up_id) for top_up_id in await find_top_ups_of(conn, key)]
-    late = [t for t in found if t is not None and t.status is TopUpStatus.RETRACTED and t.updated_at > now - CHASED]
+    ends = (TopUpStatus.RETRACTED, TopUpStatus.SUPERSEDED)
+    late = [t for t in found if t is not None and t.status in ends and t.updated_at > now - CHASED]
     return sum([not await find_sessions(conn, t.id) for t in late]) >= MOST_CHASES
 
 

@@ -13,11 +13,12 @@ from chains.amounts import format_amount
 from chains.errors import Unavailable
 from chains.model import NATIVE, BlockRef
 from chains.needs import BadTransaction, Outflow, TransactionNeeds, Verdict
+from notifier.model import SessionStatus
 from tests.fakes.settings import ETH, USDC, make_network, make_policy, make_settings, make_tenant, make_token
 from tests.integration.api.backend import apply, outcomes, post, refusals, say
 from tests.integration.api.conftest import Api, Caller, serve, two_tenants
 from tests.integration.api.test_transactions import DOLLAR, USDC_HOLDING, get, step
-from tests.integration.watcher.test_asking import Asking
+from tests.integration.watcher.test_asking import TRANSACTION, Asking
 from watcher.asks import looking
 from watcher.asks.looking import AGAIN, MOST_CHASES
 from watcher.model import TopUpStatus
@@ -26,6 +27,7 @@ from watcher.store.tables import ask
 
 CALL = {"to": "0x00000000000000000000000000000000000000aa", "data": "0x01", "value": "0x0"}
 BODY = {"id": "tx-1", "wallet": "w-1", "network": "local-evm", "transaction": CALL}
+ORDER = {"id": "o-1", "wallet": "w-1", "network": "local-evm", "price": {"asset": "USDC", "amount": "30"}}
 GAS = Outflow(NATIVE, ETH // 100, "gas", {"limit": 65_000})
 UNKNOWN_TOKEN = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 
@@ -80,6 +82,18 @@ async def amounts(api: Api) -> dict[str, str]:
     opened = [(t.destinations[0], t.asked or 0) for t in open_ones]
     assert len({d.symbol for d, _ in opened}) == len(opened)
     return {d.symbol: format_amount(units, d.decimals) for d, units in opened}
+
+
+async def deliver(api: Api, symbol: str, units: int) -> None:
+    """The person pays, and the onramp names its transaction: so much of it will be there with the next blocks."""
+    world = asking(api)
+    await world.work()
+    open_ones = [t for t in await world.top_ups() if t.status is TopUpStatus.OPEN]
+    paid = next(t for t in open_ones if t.destinations[0].symbol == symbol)
+    session = next(s for s in world.onramp.sessions.values() if s.metadata["top_up"] == paid.id)
+    world.onramp.become(session.id, SessionStatus.FULFILLMENT_COMPLETE, transaction=TRANSACTION)
+    await world.follower.look_at_session(paid.id)
+    world.chain.receipts[TRANSACTION, paid.destinations[0].holding] = units
 
 
 def asking(api: Api) -> Asking:
@@ -380,3 +394,56 @@ async def test_a_need_that_moves_at_every_block_gets_its_link(api: Api, call: Ca
         api.world.clock.advance(seconds=2)
     assert len(asking(api).created()) == 1
     assert (await api.world.events()).count("top_up.retracted") == MOST_CHASES
+
+
+async def test_a_purchase_that_cannot_be_paid_for_stays_so(api: Api, call: Caller) -> None:
+    """No rate, so no need: that a block changes what its transaction costs makes nothing of it covered."""
+    api.world.chain.needs = found(dollars(28), GAS)
+    body = {**ORDER, "price": {"fiat": "chf", "amount": "30"}, "pay_in": ["USDC"], "transaction": CALL}
+    _, order = await call("POST", "/v1/checkouts", body)
+    assert (order["status"], order["reason"]["code"]) == ("not_funds", "no_rate")
+    await look_again(api, found(dollars(28), replace(GAS, amount=2 * GAS.amount)))
+    _, order = await call("GET", "/v1/checkouts/o-1")
+    assert (order["status"], order["reason"]["code"], order["version"]) == ("not_funds", "no_rate", 1)
+
+
+async def test_what_was_given_up_is_not_asked_for_when_it_comes_back(api: Api, call: Caller) -> None:
+    """The person said no: that it would fail for a while in between changes nothing about that."""
+    await propose(api, call, found(dollars(10)))
+    (opened,) = await api.world.top_ups()
+    assert (await call("POST", f"/v1/top-ups/{opened.id}/cancel"))[0] == 200
+    await look_again(api, found(verdict=Verdict.REVERTS, detail="paused"))
+    await look_again(api, found(dollars(12)))
+    assert ((await get(call))["status"], await amounts(api)) == ("short", {})
+
+
+async def test_what_has_arrived_for_a_purchase_counts_when_it_is_looked_at_again(api: Api, call: Caller) -> None:
+    """A part of the whole price has come: a new fee, or a pause of its contract, does not ask for that part again."""
+    api.world.chain.needs = found(dollars(30), GAS)
+    await call("POST", "/v1/checkouts", {**ORDER, "mode": "whole_price", "transaction": CALL})
+    await step(api)
+    await deliver(api, "USDC", 20 * DOLLAR)
+    await step(api, {USDC_HOLDING: 20 * DOLLAR})
+    await step(api)
+    assert (await amounts(api))["USDC"] == "10"
+    await look_again(api, found(dollars(30), replace(GAS, amount=2 * GAS.amount)))
+    assert (await amounts(api))["USDC"] == "10"
+    await look_again(api, found(verdict=Verdict.REVERTS, detail="paused"))
+    assert await amounts(api) == {}
+    await look_again(api, found(dollars(30), GAS))
+    assert (await amounts(api))["USDC"] == "10"
+
+
+async def test_what_is_paid_for_a_purchase_arrives_for_it(api: Api, call: Caller) -> None:
+    """Paid, and on its way when its contract is paused: it is not asked for again once it works."""
+    api.world.chain.needs = found(dollars(30), GAS)
+    await call("POST", "/v1/checkouts", {**ORDER, "mode": "whole_price", "transaction": CALL})
+    await step(api)
+    await deliver(api, "USDC", 0)
+    assert TopUpStatus.SETTLING in {t.status for t in await api.world.top_ups()}
+    await look_again(api, found(verdict=Verdict.REVERTS, detail="paused"))
+    api.world.chain.receipts[TRANSACTION, USDC_HOLDING] = 30 * DOLLAR
+    await step(api, {USDC_HOLDING: 30 * DOLLAR})
+    assert TopUpStatus.LANDED in {t.status for t in await api.world.top_ups()}
+    await look_again(api, found(dollars(30), GAS))
+    assert await amounts(api) == {"ETH": "0.01"}
