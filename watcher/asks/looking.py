@@ -1,7 +1,7 @@
 """Looking at proposed transactions again: while they wait for money, and once more before a link goes out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,9 +9,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import BlockRef
+from chains.needs import Verdict
+from watcher.asks.analysis import Analysis
 from watcher.asks.beforehand import Findings, Sources, analyse
 from watcher.asks.bodies import BODIES
-from watcher.asks.ground import NotUnderstood
+from watcher.asks.ground import NotUnderstood, Rate
 from watcher.asks.model import ASK_KINDS, Ask
 from watcher.asks.rates import find_rates
 from watcher.asks.renew import renew_ask
@@ -60,17 +62,19 @@ class Looker:
             if ask is None or not ask.status.living:
                 return False
             address = (await find_addresses(conn, ask.tenant, ask.wallet, watched=True)).get(ask.network)
+            head = await find_head(conn, ask.network)
         network = self._sources.settings.networks.get(ask.network)
         if network is None or address is None:
             return False
         body = BODIES[ask.kind].model_validate(dict(ask.body))
         settings = self._sources.settings
+        rates: Mapping[str, Rate | None] = {}
         try:
             rates = await find_rates(body, settings, self._sources.rates)
             analysis = await analyse(body, network, address, self._sources, now=self._clock.now())
-        except NotUnderstood as error:  # it was a transaction when it came
-            log.warning("transaction.not_understood", kind=ask.kind.value, ask=ask.id, reason=str(error))
-            return None
+        except NotUnderstood as error:  # it was taken while nobody could say so
+            log.info("transaction.not_understood", kind=ask.kind.value, ask=ask.id, reason=str(error))
+            analysis = Analysis(Verdict.REVERTS, str(error), at=head, looked_at=self._clock.now())
         stamp = Stamp(self._clock.now(), self._new_id)
         async with self._database.begin() as conn:
             ask = await lock_ask(conn, key)

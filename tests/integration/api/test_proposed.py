@@ -447,3 +447,21 @@ async def test_what_is_paid_for_a_purchase_arrives_for_it(api: Api, call: Caller
     assert TopUpStatus.LANDED in {t.status for t in await api.world.top_ups()}
     await look_again(api, found(dollars(30), GAS))
     assert await amounts(api) == {"ETH": "0.01"}
+
+
+async def test_what_turns_out_to_be_no_transaction_does_not_stay_unknown(api: Api, call: Caller) -> None:
+    """Taken while its network could not be asked: once it can, the ask says what is wrong, and is left alone."""
+    api.world.chain.fail(Unavailable("no answer"))
+    assert (await call("POST", "/v1/transactions", BODY))[1]["status"] == "unknown"
+    api.world.chain.fail(None)
+    await step(api)
+    api.world.clock.advance(seconds=AGAIN.seconds + 1)
+    api.world.chain.needs = BadTransaction("to", "not_an_address", "must be 0x and 40 hexadecimal digits")
+    await asking(api).looker.look_again()
+    tx = await get(call)
+    assert (tx["status"], tx["reason"]["code"]) == ("not_funds", "reverts")
+    assert tx["reason"]["detail"] == "/transaction/to: must be 0x and 40 hexadecimal digits"
+    before = api.world.chain.analysed
+    api.world.clock.advance(seconds=AGAIN.seconds + 1)
+    await asking(api).looker.look_again()
+    assert api.world.chain.analysed == before
