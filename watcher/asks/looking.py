@@ -14,13 +14,13 @@ from watcher.asks.analysis import Analysis
 from watcher.asks.beforehand import Findings, Sources, analyse
 from watcher.asks.bodies import BODIES
 from watcher.asks.ground import NotUnderstood, Rate
-from watcher.asks.model import ASK_KINDS, Ask
+from watcher.asks.model import ASK_KINDS, Ask, NeedKey
 from watcher.asks.rates import find_rates
 from watcher.asks.renew import renew_ask
 from watcher.clock import Clock, Stamp
 from watcher.model import NewEvent, TopUpStatus
 from watcher.store.analysed import list_analysed
-from watcher.store.asks import AskKey, find_ask, find_links, find_top_ups_of, lock_ask
+from watcher.store.asks import AskKey, find_ask, find_links, find_needs_by_key, find_top_ups_of, lock_ask
 from watcher.store.events import record_events
 from watcher.store.networks import find_head
 from watcher.store.top_ups import find_sessions, find_top_up, lock_top_up
@@ -94,6 +94,7 @@ class Looker:
         """
         now = self._clock.now()
         async with self._database.begin() as conn:
+            before = await _read_amounts(conn, top_up)
             keys = await _list_behind(conn, top_up)
             behind = [k for k in keys if await self._is_behind(conn, k) and not await _was_chased(conn, k, now=now)]
         found = [await self.look(key) for key in behind]
@@ -101,6 +102,9 @@ class Looker:
             return False
         if not any(found):
             return True
+        async with self._database.begin() as conn:
+            if await _read_amounts(conn, top_up) == before:
+                return True  # something else of them has changed, which another top-up is for
         await self._withdraw(top_up)
         return False
 
@@ -151,3 +155,9 @@ async def _list_behind(conn: AsyncConnection, top_up: str) -> list[AskKey]:
     return sorted(
         {(x.need.tenant, x.need.kind, x.need.id) for x in links if x.need.kind in ASK_KINDS and x.state.living}
     )
+
+
+async def _read_amounts(conn: AsyncConnection, top_up: str) -> dict[NeedKey, int | None]:
+    """What a top-up is for, base units; None for what is over."""
+    keys = [x.need for x in await find_links(conn, [top_up])]
+    return {n.key: n.amount if n.state.living else None for n in await find_needs_by_key(conn, keys)}

@@ -465,3 +465,16 @@ async def test_what_turns_out_to_be_no_transaction_does_not_stay_unknown(api: Ap
     api.world.clock.advance(seconds=AGAIN.seconds + 1)
     await asking(api).looker.look_again()
     assert api.world.chain.analysed == before
+
+
+async def test_a_link_is_taken_back_for_its_own_amount_alone(api: Api, call: Caller) -> None:
+    """Gas costs twice as much when the links are to be made: the token's goes out as it is, gas is asked for anew."""
+    await propose(api, call, found(dollars(10), GAS))
+    await step(api)
+    api.world.chain.needs = found(dollars(10), replace(GAS, amount=2 * GAS.amount))
+    token = next(t for t in await api.world.top_ups() if t.destinations[0].symbol == "USDC")
+    await asking(api).dispatcher.create_session(token.id)
+    assert len(asking(api).created()) == 1
+    await step(api)
+    assert await amounts(api) == {"USDC": "10", "ETH": "0.02"}
+    assert "top_up.retracted" not in await api.world.events()
