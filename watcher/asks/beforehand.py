@@ -1,7 +1,8 @@
 """What an ask has to know of the world, found before anything is locked: rates, and what its transaction needs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from chains.chain import Chain
-from chains.errors import ChainError
+from chains.errors import ChainError, Unavailable
 from chains.model import NetworkId
 from chains.needs import BadTransaction, Limits, Verdict
 from config.errors import FieldError
@@ -92,7 +93,7 @@ async def analyse(body: AskBody, network: Network, address: str, sources: Source
     pays_gas = body.gas is None or body.gas.payer == "wallet"
     limits = Limits({asset.asset.reference for asset in network.assets}, seconds=MOST_SECONDS)
     try:
-        async with sources.turns:
+        async with _turn(sources.turns):
             needs = await chain.find_needs(address, transaction, limits, pays_gas=pays_gas)
     except BadTransaction as error:
         pointer = "" if error.field in ("", "transaction") else f"/{error.field}"
@@ -101,3 +102,17 @@ async def analyse(body: AskBody, network: Network, address: str, sources: Source
         log.info("transaction.unread", network=network.name, reason=str(error))
         return Analysis(Verdict.UNKNOWN, looked_at=now)
     return refuse_absurd(make_analysis(needs, now=now), network)
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of those at once. Raises `Unavailable` when others are in front for too long."""
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        raise Unavailable("too many transactions are looked at") from None
+    try:
+        yield
+    finally:
+        turns.release()

@@ -17,11 +17,12 @@ from notifier.model import SessionStatus
 from tests.fakes.settings import ETH, USDC, make_network, make_policy, make_settings, make_tenant, make_token
 from tests.integration.api.backend import apply, outcomes, post, refusals, say
 from tests.integration.api.conftest import Api, Caller, serve, two_tenants
-from tests.integration.api.test_transactions import DOLLAR, USDC_HOLDING, get, step
+from tests.integration.api.test_transactions import COMMON, DOLLAR, USDC_HOLDING, get, step
 from tests.integration.watcher.test_asking import TRANSACTION, Asking
 from watcher.asks import looking
-from watcher.asks.looking import AGAIN, MOST_CHASES
+from watcher.asks.looking import MOST_CHASES
 from watcher.model import TopUpStatus
+from watcher.store.analysed import OFTEN_SECONDS, SELDOM_SECONDS
 from watcher.store.database import Database
 from watcher.store.tables import ask
 
@@ -71,7 +72,7 @@ async def look_again(api: Api, needs: TransactionNeeds) -> None:
     """Another block, another answer, and the step after it."""
     api.world.chain.needs = needs
     await step(api)
-    api.world.clock.advance(seconds=AGAIN.seconds + 1)
+    api.world.clock.advance(seconds=SELDOM_SECONDS + 1)
     await asking(api).looker.look_again()
     await step(api)
 
@@ -455,14 +456,14 @@ async def test_what_turns_out_to_be_no_transaction_does_not_stay_unknown(api: Ap
     assert (await call("POST", "/v1/transactions", BODY))[1]["status"] == "unknown"
     api.world.chain.fail(None)
     await step(api)
-    api.world.clock.advance(seconds=AGAIN.seconds + 1)
+    api.world.clock.advance(seconds=OFTEN_SECONDS + 1)
     api.world.chain.needs = BadTransaction("to", "not_an_address", "must be 0x and 40 hexadecimal digits")
     await asking(api).looker.look_again()
     tx = await get(call)
     assert (tx["status"], tx["reason"]["code"]) == ("not_funds", "reverts")
     assert tx["reason"]["detail"] == "/transaction/to: must be 0x and 40 hexadecimal digits"
     before = api.world.chain.analysed
-    api.world.clock.advance(seconds=AGAIN.seconds + 1)
+    api.world.clock.advance(seconds=OFTEN_SECONDS + 1)
     await asking(api).looker.look_again()
     assert api.world.chain.analysed == before
 
@@ -478,3 +479,27 @@ async def test_a_link_is_taken_back_for_its_own_amount_alone(api: Api, call: Cal
     await step(api)
     assert await amounts(api) == {"USDC": "10", "ETH": "0.02"}
     assert "top_up.retracted" not in await api.world.events()
+
+
+async def test_a_link_for_twice_what_is_needed_is_replaced(api: Api, call: Caller) -> None:
+    """A need that falls a little leaves the link alone; one that halves gets a link of its own."""
+    await propose(api, call, found(dollars(20)))
+    await look_again(api, found(dollars(11)))
+    assert await amounts(api) == {"USDC": "20"}
+    await look_again(api, found(dollars(10)))
+    assert await amounts(api) == {"USDC": "10"}
+    await step(api, {USDC_HOLDING: 9 * DOLLAR})  # what comes from elsewhere is no reason
+    assert await amounts(api) == {"USDC": "10"}
+
+
+async def test_a_link_that_others_want_is_not_held_back(api: Api, call: Caller) -> None:
+    """A transaction of which nothing can be said keeps its own link back, and nobody else's."""
+    await propose(api, call, found(dollars(10)))
+    await call("POST", "/v1/transactions", {**COMMON, "id": "tx-2", "needs": [{"asset": "USDC", "amount": "5"}]})
+    await step(api)
+    await step(api)
+    api.world.chain.needs = found(verdict=Verdict.UNKNOWN)
+    for name, args in await api.world.jobs():
+        if name == "create_session":
+            await asking(api).dispatcher.create_session(**args)
+    assert len(asking(api).created()) > 0
