@@ -41,6 +41,7 @@ from watcher.log import Logging
 from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
+from watcher.owning import Shards
 from watcher.refresh import refresh_policies
 from watcher.schedule import Schedule, make_ticks
 from watcher.session_request import Onramps
@@ -104,7 +105,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
 
     name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
     accounts = await open_onramps(settings, installation, stack)
-    observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
+    shards = Shards(database, conninfo(url), settings.networks, name=name, clock=clock, metrics=metrics)
+    observers = await open_observers(settings, stack, database, metrics=metrics, shards=shards)
     onramps = Onramps(accounts, installation, settings)
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
@@ -112,6 +114,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     handlers = make_handlers(database, onramps, channels, endpoints, rates=rates, chains=chains)
     jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
 
+    await shards.join()
+    stack.push_async_callback(shards.leave)
     await stack.enter_async_context(tasks)
     if server is not None:
         tasks.start("postgres", server.watch)
@@ -119,6 +123,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     tasks.start("clock", Schedule(database, make_ticks(settings.poll_seconds), clock=clock).run)
     listeners = cast("Mapping[NetworkId, Listener]", observers)
     tasks.start("notices", lambda: listen(conninfo(url), listeners))
+    tasks.start("replica", shards.run)
+    tasks.start("share", lambda: shards.tell(listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
     deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
@@ -176,7 +182,7 @@ async def open_onramps(settings: Settings, installation: str, stack: AsyncExitSt
 
 
 async def open_observers(
-    settings: Settings, stack: AsyncExitStack, database: Database, *, metrics: Metrics, name: str
+    settings: Settings, stack: AsyncExitStack, database: Database, *, metrics: Metrics, shards: Shards
 ) -> dict[NetworkId, Observer]:
     """A chain and its loop for each network."""
     clock = SystemClock()
@@ -189,7 +195,7 @@ async def open_observers(
             database,
             clock=clock,
             new_id=make_new_id(clock, secrets.randbits),
-            name=name,
+            shards=shards,
             metrics=metrics,
         )
     return observers

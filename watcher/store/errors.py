@@ -3,7 +3,8 @@
 StoreError
 ├── StoreUnavailable    PostgreSQL is not answering, or not in time: again later
 ├── StoreInUse          another daemon owns this data directory
-└── SchemaTooNew        the database was written by a newer release
+├── SchemaTooNew        the database was written by a newer release
+└── ShardsDiffer        other replicas are running with another number of shards
 """
 
 
@@ -21,3 +22,7 @@ class StoreInUse(StoreError):
 
 class SchemaTooNew(StoreError):
     """The database has a schema that only a newer release knows."""
+
+
+class ShardsDiffer(StoreError):
+    """Replicas that are running divide a network into another number of shards."""

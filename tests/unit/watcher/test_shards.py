@@ -57,7 +57,7 @@ def test_every_shard_has_an_owner_that_lives(before: dict[int, str | None], aliv
 @given(owners, members)
 def test_the_burden_is_shared(before: dict[int, str | None], alive: set[str]) -> None:
     """Nobody has two more than another."""
-    sizes = Counter({name: 0 for name in alive}) + Counter(assign(before, alive).values())
+    sizes = Counter(dict.fromkeys(alive, 0)) + Counter(assign(before, alive).values())
     counts = [sizes[name] for name in alive]
     assert max(counts) - min(counts) <= 1
 
