@@ -119,7 +119,7 @@ class Shards:
                             "that are running: stop them all before the number changes."
                         )
                     await divide(conn, network, wanted, now=now)
-                    log.info("shards.divided", network=network, before=stored, now=wanted)
+                    log.info("shards.divided", network=self._networks[network].name, before=stored, now=wanted)
             await beat(conn, self._name, {network: self.reads(network) for network in self._totals})
         await self.look()
 
@@ -213,6 +213,7 @@ class Shards:
                 del self._shares[network]
                 self._owning[network].clear()
             self._changed.set()
-            self._metrics.shards.labels(network).set(len(now.tokens))
-            self._metrics.shards_taken.labels(network).inc(len(now.tokens.items() - before.tokens.items()))
-            log.info("shards.changed", network=network, owned=sorted(now.tokens), of=total)
+            name = self._networks[network].name
+            self._metrics.shards.labels(name).set(len(now.tokens))
+            self._metrics.shards_taken.labels(name).inc(len(now.tokens.items() - before.tokens.items()))
+            log.info("shards.changed", network=name, owned=sorted(now.tokens), of=total)

@@ -17,6 +17,8 @@ CONNECT_SECONDS: Final = 5
 STATEMENT_SECONDS: Final = 5
 TRANSACTION_SECONDS: Final = 30
 """A frozen server keeps no time: this limit is kept here."""
+IDLE_SECONDS: Final = 5
+"""A frozen process keeps no time, either: PostgreSQL takes the locks of its transaction away after this."""
 POOL_SECONDS: Final = 5
 """Longest wait for a free connection."""
 _PASSING: Final = {"25006", "25P03"}
@@ -37,7 +39,7 @@ def conninfo(url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> str:
 def _connect_arguments(statement_seconds: int) -> dict[str, Any]:
     options = {
         "statement_timeout": f"{statement_seconds}s",
-        "idle_in_transaction_session_timeout": f"{TRANSACTION_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
         "timezone": "UTC",
     }
     return {

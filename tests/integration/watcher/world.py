@@ -48,12 +48,16 @@ class World:
     settings: Settings
     clock: ManualClock = field(default_factory=ManualClock)
     chain: FakeChain = field(default_factory=lambda: FakeChain(EVM))
+    name: str = "test"
+    """Of this replica."""
 
     def __post_init__(self) -> None:
         self.new_id = counting_ids()
         self.rules = Rules(self.settings.networks[EVM], self.settings.tenants, self.settings.networks)
         metrics = Metrics(CollectorRegistry())
-        self.shards = Shards(self.database, "", self.settings.networks, name="test", clock=self.clock, metrics=metrics)
+        self.shards = Shards(
+            self.database, "", self.settings.networks, name=self.name, clock=self.clock, metrics=metrics
+        )
         self.observer = Observer(
             self.chain,
             self.rules,
