@@ -171,7 +171,7 @@ class Observer:
 
     async def observe(self, step: Step) -> None:
         """Read, decide and record one step. Raises `ChainError` or `Fenced`, and then nothing was written."""
-        network, share = self._rules.network, self._mine()
+        network, share, watched = self._rules.network, self._mine(), self._watched
         async with self._database.begin() as conn:
             attended = await list_attended(conn, network.id)
             asks = [
@@ -183,7 +183,7 @@ class Observer:
             depends_on_fee = await moves_with_fee(conn, network.id)
         fee = await self.chain.fee() if depends_on_fee else None
         moved = await self._list_by_fee() if self._fee_moved(fee) else set()
-        wanted = sorted((step.dirty | attended | moved) & self._watched)
+        wanted = sorted(h for h in (step.dirty | attended | moved) & watched if share.has(h.address))
         balances = await self.chain.balances(wanted, step.block) if wanted else ()
         settled = await self._read_settled(asks, {holding for _, _, holding in needed})
         if fee is not None:
