@@ -93,7 +93,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     if settings.database_url is None:
         server = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir, daemon=True))
     url = settings.database_url or cast("EmbeddedPostgres", server).url
-    database = Database(url)
+    name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
+    database, connection = Database(url, replica=name), conninfo(url, replica=name)
     stack.push_async_callback(database.close)
     await upgrade(url)
     async with database.begin() as conn:
@@ -103,16 +104,15 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
 
     await refresh_policies(database, settings, Stamp(clock.now(), new_id))
 
-    name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
     accounts = await open_onramps(settings, installation, stack)
-    shards = Shards(database, conninfo(url), settings.networks, name=name, clock=clock, metrics=metrics)
+    shards = Shards(database, connection, settings.networks, name=name, clock=clock, metrics=metrics)
     observers = await open_observers(settings, stack, database, metrics=metrics, shards=shards)
     onramps = Onramps(accounts, installation, settings)
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
     handlers = make_handlers(database, onramps, channels, endpoints, rates=rates, chains=chains)
-    jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
+    jobs = JobEngine(connection, handlers, name=name, metrics=metrics)
 
     await shards.join()
     stack.push_async_callback(shards.leave)
@@ -122,7 +122,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     tasks.start("jobs", jobs.run)
     tasks.start("clock", Schedule(database, make_ticks(settings.poll_seconds), clock=clock).run)
     listeners = cast("Mapping[NetworkId, Listener]", observers)
-    tasks.start("notices", lambda: listen(conninfo(url), listeners))
+    tasks.start("notices", lambda: listen(connection, listeners))
     tasks.start("replica", shards.run)
     tasks.start("share", lambda: shards.tell(listeners))
     for network, observer in observers.items():

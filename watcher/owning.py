@@ -19,7 +19,7 @@ from watcher.metrics import Metrics
 from watcher.shards import assign
 from watcher.store.database import Database
 from watcher.store.errors import ShardsDiffer, StoreUnavailable
-from watcher.store.replicas import beat, forget_replicas, hold_name, leave, list_members
+from watcher.store.replicas import beat, end_sessions_of_dead, forget_replicas, hold_name, leave, list_members
 from watcher.store.shards import (
     Shard,
     Share,
@@ -166,6 +166,7 @@ class Shards:
         async with self._looking:
             async with self._database.begin() as conn:
                 await beat(conn, self._name, {network: self.reads(network) for network in self._totals})
+                ended = await end_sessions_of_dead(conn, self._name)
                 stored = await find_sharding(conn, self._totals)
                 if stored != self._totals:
                     self._adopt({})
@@ -174,6 +175,8 @@ class Shards:
                 shards = await list_shards(conn, stored)
                 shares = {n: await self._settle(conn, n, shards[n], members[n]) for n in sorted(self._totals)}
             self._adopt(shares)
+        for name in ended:
+            log.warning("replica.frozen", name=name)
 
     async def _settle(
         self, conn: AsyncConnection, network: NetworkId, shards: Mapping[int, Shard], members: Mapping[str, bool]

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from sqlalchemy import make_url
 
 from scripts.local_world import LocalWorld, build_world
 from tests.acceptance.test_kill import PLAN, address_of, describe, judge, pay_every_other
 from tests.nodes.anvil import COIN
 from tests.nodes.processes import Backend, DaemonProcess, until
+from tests.nodes.tcp_proxy import TcpProxy
 from watcher.store.embedded import EmbeddedPostgres
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.evm, pytest.mark.timeout(1800)]
@@ -36,6 +38,8 @@ class Replicas:
 
     world: LocalWorld
     server: EmbeddedPostgres
+    way: TcpProxy
+    """From the second daemon to the database."""
     daemons: tuple[DaemonProcess, DaemonProcess]
     backends: tuple[Backend, Backend]
 
@@ -106,6 +110,7 @@ class Replicas:
 
 @asynccontextmanager
 async def two_replicas(folder: Path) -> AsyncIterator[Replicas]:
+    """The second one's way to the database can be broken."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(EmbeddedPostgres(folder / "pg"))
         watching = asyncio.create_task(server.watch())
@@ -113,12 +118,16 @@ async def two_replicas(folder: Path) -> AsyncIterator[Replicas]:
         plan = replace(PLAN, more=f'[database]\nurl = "{server.url}"\n')
         world = await build_world(stack, folder, plan)
         (folder / "second").mkdir()
-        second = DaemonProcess(folder / "second", world.daemon.config.read_text().split("\n", 1)[1])
+        socket = Path(make_url(server.url).query["host"]) / ".s.PGSQL.5432"  # type: ignore[arg-type]
+        way = await stack.enter_async_context(TcpProxy(socket))
+        config = world.daemon.config.read_text().split("\n", 1)[1]
+        elsewhere = f"postgresql://postgres@127.0.0.1:{way.port}/topup_watcher"
+        second = DaemonProcess(folder / "second", config.replace(server.url, elsewhere))
         backends = (world.backend, Backend(world.http, second.url, second.create_key()))
         second.start()
         stack.push_async_callback(second.stop)
         await second.ready(world.http)
-        replicas = Replicas(world, server, (world.daemon, second), backends)
+        replicas = Replicas(world, server, way, (world.daemon, second), backends)
         await replicas.wait_shares(SHARDS // 2, SHARDS // 2, seconds=10)
         yield replicas
 
@@ -200,6 +209,23 @@ async def test_the_database_restarts_under_both(tmp_path: Path) -> None:
         await replicas.wait_links(numbers, seconds=40)
         await replicas.wait_shares(SHARDS // 2, SHARDS // 2, seconds=20)
         assert replicas.server.restarts == 1
+        await replicas.judge_unpaid(numbers)
+
+
+async def test_one_is_cut_off_from_the_database(tmp_path: Path) -> None:
+    """Its connections hang: within 15 s the other has asked for all; back again, it repeats nothing."""
+    numbers = range(1, 13)
+    async with two_replicas(tmp_path) as replicas:
+        for number in numbers:
+            await replicas.fund(number)
+            await replicas.register(number)
+        replicas.way.hang()
+        for number in numbers:
+            await replicas.run_low(number)
+        await replicas.wait_links(numbers, seconds=TAKEN_OVER_SECONDS)
+        await replicas.wait_shares(SHARDS, seconds=TAKEN_OVER_SECONDS)
+        replicas.way.mend()
+        await replicas.wait_shares(SHARDS // 2, SHARDS // 2, seconds=30)
         await replicas.judge_unpaid(numbers)
 
 

@@ -17,8 +17,8 @@ CONNECT_SECONDS: Final = 5
 STATEMENT_SECONDS: Final = 5
 TRANSACTION_SECONDS: Final = 30
 """A frozen server keeps no time: this limit is kept here."""
-IDLE_SECONDS: Final = 5
-"""A frozen process keeps no time, either: PostgreSQL takes the locks of its transaction away after this."""
+NAME_END: Final = 40
+"""Characters of a replica's name that tell it from others: it ends with an id."""
 POOL_SECONDS: Final = 5
 """Longest wait for a free connection."""
 _PASSING: Final = {"25006", "25P03"}
@@ -30,22 +30,27 @@ def psycopg_url(url: str) -> URL:
     return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
 
 
-def conninfo(url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> str:
+def name_session(replica: str) -> str:
+    """What PostgreSQL shows a replica's sessions as, so that others can end those of a dead one. 63 bytes at most."""
+    return f"topup-watcher {replica[-NAME_END:]}".rstrip()
+
+
+def conninfo(url: str, *, replica: str = "", statement_seconds: int = STATEMENT_SECONDS) -> str:
     """The same for psycopg and procrastinate, with our time-outs. Holds the password: not for a log."""
     plain = psycopg_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.conninfo.make_conninfo(plain, **_connect_arguments(statement_seconds))
+    return psycopg.conninfo.make_conninfo(plain, **_connect_arguments(replica, statement_seconds))
 
 
-def _connect_arguments(statement_seconds: int) -> dict[str, Any]:
+def _connect_arguments(replica: str, statement_seconds: int) -> dict[str, Any]:
     options = {
         "statement_timeout": f"{statement_seconds}s",
-        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{TRANSACTION_SECONDS}s",
         "timezone": "UTC",
     }
     return {
         "connect_timeout": CONNECT_SECONDS,
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-        "application_name": "topup-watcher",
+        "application_name": name_session(replica),
         "tcp_user_timeout": CONNECT_SECONDS * 1000,
         "keepalives_idle": CONNECT_SECONDS,
     }
@@ -58,12 +63,16 @@ class Database:
         self,
         url: str,
         *,
+        replica: str = "",
         pool_size: int = 10,
         overflow: int = 10,
         statement_seconds: int = STATEMENT_SECONDS,
         seconds: int = TRANSACTION_SECONDS,
     ) -> None:
-        """`url` may be any PostgreSQL URL. `seconds` limits a whole transaction. Connects on first use."""
+        """`url` may be any PostgreSQL URL. `seconds` limits a whole transaction. Connects on first use.
+
+        `replica` is the name of the daemon that uses it.
+        """
         self._seconds = seconds
         self.engine: AsyncEngine = create_async_engine(
             psycopg_url(url),
@@ -71,7 +80,7 @@ class Database:
             max_overflow=overflow,
             pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
-            connect_args=_connect_arguments(statement_seconds),
+            connect_args=_connect_arguments(replica, statement_seconds),
             hide_parameters=True,
         )
 

@@ -2,7 +2,8 @@
 
 A replica that lives says so every second, and holds an advisory lock in a session of its own: PostgreSQL drops that as
 soon as the process has died, so that its shards need not wait for the end of its lease. A frozen one, or one beyond a
-broken network, keeps its lock: it is replaced when its lease ends.
+broken network, keeps its lock: it is replaced when its lease ends. Its other sessions may hold locks of rows, for which
+PostgreSQL knows no time limit in every state of a session, so they are ended for it.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import NetworkId
+from watcher.store.database import NAME_END
 from watcher.store.tables import cursor, replica
 
 LEASE_SECONDS: Final = 8
@@ -31,6 +33,17 @@ _ALIVE: Final = text("""
         and classid = :class and objid = hashtext(name)::oid
     ))
 """).bindparams(lease=LEASE_SECONDS, unlocked=UNLOCKED_SECONDS)
+
+
+# materialized: the planner must not end a session before it knows whose it is
+_END_SESSIONS: Final = text("""
+    with of_dead as materialized (
+        select name, pid from replica join pg_stat_activity
+            on application_name = 'topup-watcher ' || right(name, :end) and datname = current_database()
+        where name <> :name and seen_at < clock_timestamp() - make_interval(secs => :lease)
+    )
+    select name, pg_terminate_backend(pid) from of_dead
+""").bindparams(lease=LEASE_SECONDS, end=NAME_END)
 
 
 async def hold_name(conninfo: str, name: str) -> psycopg.AsyncConnection[object]:
@@ -66,6 +79,11 @@ async def leave(conn: AsyncConnection, name: str) -> None:
     """A replica ends: what it owns is free."""
     await conn.execute(delete(replica).where(replica.c.name == name))
     await conn.execute(update(cursor).where(cursor.c.owner == name).values(owner=None))
+
+
+async def end_sessions_of_dead(conn: AsyncConnection, name: str) -> list[str]:
+    """Free what frozen replicas hold, in the name of one that lives; the names of those that had something."""
+    return sorted(set((await conn.execute(_END_SESSIONS, {"name": name})).scalars()))
 
 
 async def forget_replicas(conn: AsyncConnection) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from eth_utils.address import to_checksum_address
 from prometheus_client import CollectorRegistry
@@ -20,7 +21,7 @@ from tests.integration.watcher.world import ETH_HOLDING, World
 from watcher.metrics import Metrics
 from watcher.owning import Shards
 from watcher.store.database import Database, conninfo
-from watcher.store.errors import ShardsDiffer
+from watcher.store.errors import ShardsDiffer, StoreUnavailable
 from watcher.store.replicas import hold_name
 from watcher.store.shards import Fenced, Share, hold_shards
 from watcher.store.tables import cursor, replica
@@ -120,6 +121,38 @@ async def test_a_frozen_one_is_replaced_when_its_lease_ends(make: Make, database
         await other.look()
         await frozen.look()
         assert len(owned(frozen)) == len(owned(other)) == 4
+
+
+async def test_what_a_frozen_one_holds_is_freed(make: Make, database: Database, database_url: str) -> None:
+    """In the midst of a pipeline PostgreSQL keeps its locks for ever: its sessions are ended, and nobody else's."""
+    for replicas in (make("frozen"), make("living"), other := make("other")):
+        await replicas.join()
+    names = ("frozen", "living", "")
+    frozen, *bystanders = [
+        await psycopg.AsyncConnection.connect(conninfo(database_url, replica=name)) for name in names
+    ]
+    try:
+        await frozen.execute("select * from sharding for update")
+        await silence(database, "frozen", 7)
+        await other.look()
+        with pytest.raises(StoreUnavailable):
+            await lock_sharding(database)
+        await silence(database, "frozen", 9)
+        await other.look()
+        await lock_sharding(database)
+        for session in bystanders:
+            await session.execute("select 1")
+        with pytest.raises(psycopg.OperationalError):
+            await frozen.execute("select 1")
+    finally:
+        for session in (frozen, *bystanders):
+            await session.close()
+
+
+async def lock_sharding(database: Database) -> None:
+    async with database.begin() as conn:
+        await conn.execute(text("set local lock_timeout = '300ms'"))
+        await conn.execute(text("select * from sharding for update"))
 
 
 async def test_a_replica_lives_by_its_own_doing(make: Make, database: Database) -> None:
