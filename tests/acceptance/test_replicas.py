@@ -123,7 +123,7 @@ async def two_replicas(folder: Path) -> AsyncIterator[Replicas]:
         config = world.daemon.config.read_text().split("\n", 1)[1]
         elsewhere = f"postgresql://postgres@127.0.0.1:{way.port}/topup_watcher"
         second = DaemonProcess(folder / "second", config.replace(server.url, elsewhere))
-        backends = (world.backend, Backend(world.http, second.url, second.create_key()))
+        backends = (world.backend, Backend(world.http, second.url, world.daemon.create_key()))
         second.start()
         stack.push_async_callback(second.stop)
         await second.ready(world.http)
