@@ -61,6 +61,7 @@ def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> N
         poll_seconds=entry.poll_seconds or known.poll_seconds,
         stale_seconds=entry.stale_seconds or known.stale_seconds,
         max_head_age_seconds=known.max_head_age_seconds,
+        shards=entry.shards,
     )
 
 

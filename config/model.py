@@ -70,6 +70,8 @@ class Network:
     """How long the head may be unreadable before the network is called stale."""
     max_head_age_seconds: int | None
     """Oldest believable head by its own time; None on local networks, which mine on demand."""
+    shards: int = 8
+    """Parts that its wallets are divided into, for replicas to share."""
 
     @property
     def native(self) -> NetworkAsset:

@@ -78,6 +78,7 @@ class NetworkEntry(Strict):
     poll_seconds: Seconds | None = None
     stale_seconds: Seconds | None = None
     typical_gas: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    shards: Annotated[int, Field(ge=1, le=1024)] = 8
     assets: list[AssetEntry] = []
     limits: dict[str, AssetLimits] = {}
 

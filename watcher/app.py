@@ -42,6 +42,7 @@ from watcher.log import Logging
 from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
+from watcher.owning import Shards
 from watcher.refresh import refresh_policies
 from watcher.schedule import Schedule, make_ticks
 from watcher.session_request import Onramps
@@ -87,28 +88,33 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     new_id = make_new_id(clock, secrets.randbits)
     metrics = Metrics(CollectorRegistry())
     tasks = Supervisor(metrics, random.random)
-    store = await open_for_daemon(settings, stack, now=clock.now(), new_id=new_id)
-    database = store.database
+    name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
+    store = await open_for_daemon(settings, stack, now=clock.now(), new_id=new_id, replica=name)
+    database, connection = store.database, conninfo(store.url, replica=name)
     await refresh_policies(database, settings, Stamp(clock.now(), new_id))
 
-    name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
     accounts = await open_onramps(settings, store.installation, stack)
-    observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
+    shards = Shards(database, connection, settings.networks, name=name, clock=clock, metrics=metrics)
+    observers = await open_observers(settings, stack, database, metrics=metrics, shards=shards)
     lost = LostSessions(database, store.restored, clock=clock) if store.restored is not None else None
     onramps = Onramps(accounts, store.installation, settings)
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
     handlers = make_handlers(database, onramps, channels, store.endpoints, rates=rates, chains=chains, lost=lost)
-    jobs = JobEngine(conninfo(store.url), handlers, name=name, metrics=metrics, check=store.identity.check)
+    jobs = JobEngine(connection, handlers, name=name, metrics=metrics, check=store.identity.check)
 
+    await shards.join()
+    stack.push_async_callback(shards.leave)
     await stack.enter_async_context(tasks)
     if store.server is not None:
         tasks.start("postgres", store.server.watch)
     tasks.start("jobs", jobs.run)
     tasks.start("clock", Schedule(database, make_ticks(settings.poll_seconds), clock=clock).run)
     listeners = cast("Mapping[NetworkId, Listener]", observers)
-    tasks.start("notices", lambda: listen(conninfo(store.url), listeners))
+    tasks.start("notices", lambda: listen(connection, listeners))
+    tasks.start("replica", shards.run)
+    tasks.start("share", lambda: shards.tell(listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
     deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
@@ -166,7 +172,7 @@ async def open_onramps(settings: Settings, installation: str, stack: AsyncExitSt
 
 
 async def open_observers(
-    settings: Settings, stack: AsyncExitStack, database: Database, *, metrics: Metrics, name: str
+    settings: Settings, stack: AsyncExitStack, database: Database, *, metrics: Metrics, shards: Shards
 ) -> dict[NetworkId, Observer]:
     """A chain and its loop for each network."""
     clock = SystemClock()
@@ -179,7 +185,7 @@ async def open_observers(
             database,
             clock=clock,
             new_id=make_new_id(clock, secrets.randbits),
-            name=name,
+            shards=shards,
             metrics=metrics,
         )
     return observers

@@ -10,6 +10,10 @@ class Metrics:
         """Registers everything in `registry`; twice in one is an error."""
         self._registry = registry
         self.head = Gauge("topup_head", "Height of the last recorded block.", ["network"], registry=registry)
+        self.shards = Gauge("topup_shards", "Shards that this replica owns.", ["network"], registry=registry)
+        self.shards_taken = Counter(
+            "topup_shards_taken", "Shards that this replica has taken.", ["network"], registry=registry
+        )
         self.crashes = Counter("topup_task_crashes", "Crashes of background tasks.", ["task"], registry=registry)
         self.jobs_rescued = Counter("topup_jobs_rescued", "Jobs taken over from dead workers.", registry=registry)
         self.job_faults = Counter("topup_job_faults", "Unexpected faults of jobs.", ["task"], registry=registry)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
-from chains.model import Balance, Fee, Holding, Receipt, Step
+from chains.model import Balance, BlockRef, Fee, Holding, Receipt, Step
 from watcher.clock import Clock, Stamp
 from watcher.closing import Settled, close, list_followed
 from watcher.decide import decide
@@ -19,27 +19,26 @@ from watcher.judge import Rules
 from watcher.metrics import Metrics
 from watcher.model import NewEvent, Session, TopUp
 from watcher.networks import mark_fresh, mark_stale
+from watcher.owning import Shards
 from watcher.store.asks import list_unclosed
 from watcher.store.blocks import (
-    Owner,
-    find_cursor,
-    hold_shard,
     list_attended,
     list_by_fee,
     list_watched,
-    move_cursor,
     moves_with_fee,
     note_watched_since,
     save_balances,
-    take_shard,
 )
 from watcher.store.database import Database
 from watcher.store.events import record_events
+from watcher.store.shards import Fenced, Share, find_cursors, hold_shards, move_cursors
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
 """Pause after a step that could not be read: the cursor has not moved, so nothing is lost by it."""
+STAND_BY_SECONDS = 5.0
+"""Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
 MOST_AT_ONCE = 2_000
@@ -59,16 +58,17 @@ class Observer:
         *,
         clock: Clock,
         new_id: Callable[[str], str],
-        name: str,
+        shards: Shards,
         metrics: Metrics,
     ) -> None:
-        """`name` is this process's, for the fencing token. `chain` may be read by others, too."""
+        """`shards` says what is this process's to watch. `chain` may be read by others, too."""
         self.chain = chain
         self._rules = rules
         self._database = database
         self._clock = clock
         self._new_id = new_id
-        self._name = name
+        self._shards = shards
+        self._share = Share(rules.network.id, rules.network.shards, {})
         self._metrics = metrics
         self._watched: set[Holding] = set()
         self._refreshing = asyncio.Lock()
@@ -76,17 +76,21 @@ class Observer:
         self._fee: Fee | None = None
 
     async def run(self) -> None:
-        """Follow the chain for ever. Raises `Fenced` when another process has taken the network over."""
+        """Follow the chain for ever, for as long as some of its shards are ours."""
         network = self._rules.network
-        async with self._database.begin() as conn:
-            owner = await take_shard(conn, network.id, 0, name=self._name, now=self._clock.now())
-        await self.refresh_watched()
         while True:
             try:
+                if await self._shards.wait(network.id, STAND_BY_SECONDS) is None:
+                    await self._look_whether_readable()
+                    continue
+                if not self._mine().tokens:
+                    await self.refresh_watched()
                 await self._check_endpoints()
-                await self._follow(owner)
+                await self._follow()
             except BlockGone:
                 log.info("block.gone", network=network.name)
+            except Fenced as error:
+                log.info("shard.lost", network=network.name, detail=str(error))
             except ChainError as error:
                 await self._tell_stale(error)
             await asyncio.sleep(RETRY_SECONDS)
@@ -97,16 +101,18 @@ class Observer:
             network = self._rules.network
             async with self._database.begin() as conn:
                 listed = set(await list_watched(conn, network.id))
-            wanted = {holding for holding in listed if network.find_asset(holding.asset) is not None}
-            if left_out := listed - wanted:
+            share = self._shards.find(network.id) or self._share.only(())
+            wanted = {h for h in listed if network.find_asset(h.asset) is not None and share.has(h.address)}
+            if left_out := {h for h in listed if network.find_asset(h.asset) is None}:
                 assets = sorted({holding.asset for holding in left_out})
                 log.warning("assets.not_configured", network=network.name, assets=assets, holdings=len(left_out))
-            gone, new = self._watched - wanted, wanted - self._watched
+            taken = share.without(self._share)
+            gone, new = self._watched - wanted, {h for h in wanted if h not in self._watched or taken.has(h.address)}
             if gone:
                 self.chain.unwatch(gone)
             if new:
                 self.chain.watch(new)
-            self._watched = wanted
+            self._watched, self._share = wanted, share
         if gone or new:
             log.info("watching.changed", network=network.name, watched=len(wanted), new=len(new))
 
@@ -122,33 +128,71 @@ class Observer:
             await self.chain.check()
             self._checked_at = now
 
-    async def _follow(self, owner: Owner) -> None:
-        async with self._database.begin() as conn:
-            cursor = await find_cursor(conn, owner)
-        async with aclosing(self.chain.follow(cursor)) as steps:
+    async def _look_whether_readable(self) -> None:
+        """A replica that gave its share away, as it could not read the network: can it by now?"""
+        network = self._rules.network.id
+        if not self._shards.reads(network):
+            async with aclosing(self.chain.follow(None)) as steps:
+                await anext(steps)
+            self._shards.note_read(network)
+
+    def _mine(self) -> Share:
+        """The shards that were taken up here, and that are still ours."""
+        return self._share.keep(self._shards.find(self._rules.network.id))
+
+    async def _follow(self) -> None:
+        """One head for all our shards. Ends when there are none, or when one was taken over that had come further."""
+        share = self._mine()
+        async with aclosing(self.chain.follow(await self._find_start(share))) as steps:
             async for step in steps:
-                await self.observe(step, owner)
+                share, before = self._mine(), share
+                if not share.tokens or await self._is_ahead(share.without(before), step.block):
+                    return
+                await self.observe(step)
                 await self._check_endpoints()
 
-    async def observe(self, step: Step, owner: Owner) -> None:
+    async def _find_start(self, share: Share) -> BlockRef | None:
+        """The newest of our cursors: a node may be behind it, and is not believed. What lags is read whole."""
+        async with self._database.begin() as conn:
+            cursors = await find_cursors(conn, share)
+        start = max((c for c in cursors.values() if c is not None), key=lambda c: c.number, default=None)
+        lagging = share.without(share.only(n for n, cursor in cursors.items() if cursor == start))
+        if lagging.tokens:
+            self.chain.watch({holding for holding in self._watched if lagging.has(holding.address)})
+        return start
+
+    async def _is_ahead(self, new: Share, block: BlockRef) -> bool:
+        """Whether one of these shards was seen at a later block: what is there now must not be judged by this one."""
+        if not new.tokens:
+            return False
+        async with self._database.begin() as conn:
+            cursors = await find_cursors(conn, new)
+        return any(cursor is not None and cursor.number > block.number for cursor in cursors.values())
+
+    async def observe(self, step: Step) -> None:
         """Read, decide and record one step. Raises `ChainError` or `Fenced`, and then nothing was written."""
-        network = self._rules.network
+        network, share, watched = self._rules.network, self._mine(), self._watched
         async with self._database.begin() as conn:
             attended = await list_attended(conn, network.id)
-            asks = await list_followed(conn, network.id, now=self._clock.now())
-            needed = await list_unclosed(conn, network.id)
+            asks = [
+                (ask, sessions)
+                for ask, sessions in await list_followed(conn, network.id, now=self._clock.now())
+                if share.has(next(d.holding.address for d in ask.destinations if d.holding.network == network.id))
+            ]
+            needed = [each for each in await list_unclosed(conn, network.id) if share.has(each[2].address)]
             depends_on_fee = await moves_with_fee(conn, network.id)
         fee = await self.chain.fee() if depends_on_fee else None
         moved = await self._list_by_fee() if self._fee_moved(fee) else set()
-        wanted = sorted((step.dirty | attended | moved) & self._watched)
+        wanted = sorted(h for h in (step.dirty | attended | moved) & watched if share.has(h.address))
         balances = await self.chain.balances(wanted, step.block) if wanted else ()
         settled = await self._read_settled(asks, {holding for _, _, holding in needed})
         if fee is not None:
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
         beside = {(a.tenant, a.wallet) for a, _ in asks} | {(tenant, wallet) for tenant, wallet, _ in needed}
-        await self._record(step, owner, balances, settled, [a.id for a, _ in asks], beside=beside, fee=fee)
+        await self._record(step, share, balances, settled, [a.id for a, _ in asks], beside=beside, fee=fee)
         if self._fee_moved(fee):
             self._fee = fee
+        self._shards.note_read(network.id)
         self._metrics.head.labels(network.name).set(step.block.number)
         if step.orphaned or step.gap:
             log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap)
@@ -156,7 +200,7 @@ class Observer:
     async def _record(
         self,
         step: Step,
-        owner: Owner,
+        share: Share,
         balances: Sequence[Balance],
         settled: Settled,
         asks: Sequence[str],
@@ -167,21 +211,22 @@ class Observer:
         stamp = Stamp(self._clock.now(), self._new_id)
         first = max(0, len(balances) - 1) // MOST_AT_ONCE * MOST_AT_ONCE
         for i in range(0, first, MOST_AT_ONCE):
-            await self._record_part(step, owner, balances[i : i + MOST_AT_ONCE], fee=fee)
+            await self._record_part(step, share, balances[i : i + MOST_AT_ONCE], fee=fee)
         balances = balances[first:]
         async with self._database.begin() as conn:
             events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
             events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
-            events += await mark_fresh(conn, self._rules, stamp)
-            await move_cursor(conn, owner, step.block, now=stamp.now)
+            if share.speaks:
+                events += await mark_fresh(conn, self._rules, stamp)
+            await move_cursors(conn, share, step.block, now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
 
-    async def _record_part(self, step: Step, owner: Owner, balances: Sequence[Balance], *, fee: Fee | None) -> None:
+    async def _record_part(self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None) -> None:
         """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
         stamp = Stamp(self._clock.now(), self._new_id)
         async with self._database.begin() as conn:
-            await hold_shard(conn, owner)
+            await hold_shards(conn, share)
             events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
@@ -254,7 +299,13 @@ class Observer:
     async def _tell_stale(self, error: ChainError) -> None:
         reason = "wrong_network" if isinstance(error, WrongNetwork) else "unreachable"
         log.warning("network.unreadable", network=self._rules.network.name, reason=reason, detail=str(error))
+        self._shards.note_unread(self._rules.network.id)
+        share = self._mine()
+        if not share.speaks:
+            return
         stamp = Stamp(self._clock.now(), self._new_id)
-        async with self._database.begin() as conn:
-            events = await mark_stale(conn, self._rules, stamp, reason=reason)
-            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+        with suppress(Fenced):
+            async with self._database.begin() as conn:
+                events = await mark_stale(conn, self._rules, stamp, reason=reason)
+                await hold_shards(conn, share)
+                await record_events(conn, events, now=stamp.now, new_id=self._new_id)

@@ -26,6 +26,8 @@ CONNECT_SECONDS: Final = 5
 STATEMENT_SECONDS: Final = 5
 TRANSACTION_SECONDS: Final = 30
 """A frozen server keeps no time: this limit is kept here."""
+NAME_END: Final = 40
+"""Characters of a replica's name that tell it from others: it ends with an id."""
 POOL_SECONDS: Final = 5
 """Longest wait for a free connection."""
 POSITION: Final = "topup_watcher_position"
@@ -41,15 +43,25 @@ def psycopg_url(url: str) -> URL:
     return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
 
 
-def conninfo(url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> str:
+def name_session(replica: str) -> str:
+    """What PostgreSQL shows a replica's sessions as, so that others can end those of a dead one. 63 bytes at most."""
+    return f"topup-watcher {replica[-NAME_END:]}".rstrip()
+
+
+def conninfo(url: str, *, replica: str = "", statement_seconds: int = STATEMENT_SECONDS) -> str:
     """The same for psycopg and procrastinate, with our time-outs. Holds the password: not for a log."""
     plain = psycopg_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     plain = plain.replace(" ", "%20")  # which SQLAlchemy leaves as they are, in a password
-    return psycopg.conninfo.make_conninfo(plain, **connect_arguments(url, statement_seconds))
+    return psycopg.conninfo.make_conninfo(plain, **connect_arguments(url, statement_seconds, replica=replica))
 
 
 def connect_arguments(
-    url: str, statement_seconds: int, *, transaction_seconds: int = TRANSACTION_SECONDS, lock_seconds: int = 0
+    url: str,
+    statement_seconds: int,
+    *,
+    replica: str = "",
+    transaction_seconds: int = TRANSACTION_SECONDS,
+    lock_seconds: int = 0,
 ) -> dict[str, Any]:
     """What every connection of ours is opened with, beside what the URL says. 0: no limit."""
     theirs = psycopg_url(url).query.get("options", "")
@@ -62,7 +74,7 @@ def connect_arguments(
     return {
         "connect_timeout": CONNECT_SECONDS,
         "options": " ".join([str(theirs), *(f"-c {name}={value}" for name, value in options.items())]).strip(),
-        "application_name": "topup-watcher",
+        "application_name": name_session(replica),
         "tcp_user_timeout": CONNECT_SECONDS * 1000,
         "keepalives_idle": CONNECT_SECONDS,
     }
@@ -75,19 +87,23 @@ class Database:
         self,
         url: str,
         *,
+        replica: str = "",
         pool_size: int = 10,
         overflow: int = 10,
         statement_seconds: int = STATEMENT_SECONDS,
         seconds: int = TRANSACTION_SECONDS,
     ) -> None:
-        """`url` may be any PostgreSQL URL. `seconds` limits a whole transaction. Connects on first use."""
+        """`url` may be any PostgreSQL URL. `seconds` limits a whole transaction. Connects on first use.
+
+        `replica` is the name of the daemon that uses it.
+        """
         self._seconds = seconds
         self.engine: AsyncEngine = create_async_engine(
             psycopg_url(url),
             pool_size=pool_size,
             max_overflow=overflow,
             pool_timeout=POOL_SECONDS,
-            connect_args=connect_arguments(url, statement_seconds),
+            connect_args=connect_arguments(url, statement_seconds, replica=replica),
             hide_parameters=True,
         )
         self._identity: Identity | None = None

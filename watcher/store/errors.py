@@ -6,7 +6,8 @@ StoreError
 ├── StoreInUse          another daemon owns this data directory
 ├── StoreOccupied       what was to be written has a place that is taken
 ├── BackupUnusable      a file is no backup, or not whole
-└── SchemaTooNew        the database was written by a newer release
+├── SchemaTooNew        the database was written by a newer release
+└── ShardsDiffer        other replicas are running with another number of shards
 """
 
 
@@ -36,3 +37,7 @@ class BackupUnusable(StoreError):
 
 class SchemaTooNew(StoreError):
     """The database has a schema that only a newer release knows."""
+
+
+class ShardsDiffer(StoreError):
+    """Replicas that are running divide a network into another number of shards."""

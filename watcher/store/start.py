@@ -29,7 +29,7 @@ class Opened:
 
 
 async def open_for_daemon(
-    settings: Settings, stack: AsyncExitStack, *, now: datetime, new_id: Callable[[str], str]
+    settings: Settings, stack: AsyncExitStack, *, now: datetime, new_id: Callable[[str], str], replica: str
 ) -> Opened:
     """Start or find the server, bring its schema up, declare what is configured. Raises `StoreError`."""
     server = None
@@ -38,7 +38,7 @@ async def open_for_daemon(
         url = server.url
     else:
         url = settings.database_url
-    database = Database(url, pool_size=settings.pool_size, overflow=0)
+    database = Database(url, pool_size=settings.pool_size, overflow=0, replica=replica)
     stack.push_async_callback(database.close)
     await upgrade(url)
     async with database.begin() as conn:

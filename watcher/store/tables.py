@@ -435,6 +435,25 @@ cursor = Table(
     _time("updated_at"),
 )
 
+# Who watches: replicas of the daemon, and the shards that they share
+
+sharding = Table(
+    "sharding",
+    metadata,
+    _text("network", key=True),
+    Column("shards", Integer, nullable=False),  # cursors from here on are remains of a larger number
+    _time("changed_at"),
+)
+
+replica = Table(
+    "replica",
+    metadata,
+    _text("name", key=True),
+    _text("network", key=True),
+    _flag("reads", default=True),  # false: it can't reach the network, so others had better have its shards
+    _time("seen_at"),  # by PostgreSQL's clock
+)
+
 # What was said
 
 event_position = Table(
