@@ -20,12 +20,21 @@ from watcher.asks.beforehand import Findings, Sources, look_up
 from watcher.clock import Clock, Stamp
 from watcher.inbound.kinds import KINDS
 from watcher.inbound.model import Kind, Told
-from watcher.jobs.defer import defer, has_earlier
 from watcher.model import NewEvent
 from watcher.render import render_faults
 from watcher.store.database import Database
+from watcher.store.errors import StoreUnavailable
 from watcher.store.events import record_events
-from watcher.store.inbox import REFUSED, SUBJECT, close_inbound, find_inbound, list_refusals, take_revision
+from watcher.store.inbox import (
+    REFUSED,
+    SUBJECT,
+    close_inbound,
+    find_first_waiting,
+    find_inbound,
+    has_earlier,
+    list_refusals,
+    take_revision,
+)
 
 log = structlog.get_logger()
 
@@ -33,12 +42,6 @@ INBOUND_TASK = "apply_inbound"
 WAIT_SECONDS: Final = 0.25
 MOST_WAITS: Final = 20
 """What one webhook needs may be in another that came before it and is being applied just now."""
-
-
-async def defer_inbound(conn: AsyncConnection, tenant: str, source: str, inbound_id: str, *, about: str) -> None:
-    """Have a stored webhook applied once committed. What is `about` one thing is applied in the order of its coming."""
-    lock = f"inbound:{tenant}:{about}"
-    await defer(conn, INBOUND_TASK, lock=lock, tenant=tenant, source=source, inbound_id=inbound_id)
 
 
 async def make_refusal(
@@ -93,45 +96,65 @@ class Inbound:
         self._new_id = new_id
         self._sources = Sources(database, settings, chains or {}, rates)
 
-    async def apply_inbound(self, tenant: str, source: str, inbound_id: str) -> None:
-        """Apply one webhook, or tell why not. Once handled it is never looked at again."""
+    async def apply_inbound(
+        self, tenant: str, source: str, inbound_id: str, also: Sequence[Sequence[str]] = ()
+    ) -> None:
+        """Apply these webhooks, or tell why not: `also` holds sources and ids. What is handled is not looked at again.
+
+        One that fails unexpectedly holds up what came later about the same thing, and nothing else.
+        """
         owner = self._settings.tenants.get(tenant)
         if owner is None:
             log.warning("inbound.no_tenant", tenant=tenant, source=source)
             return
-        for waits in range(MOST_WAITS + 1):
+        faults: list[Exception] = []
+        for each_source, each_id in ((source, inbound_id), *also):
             try:
-                await self._try(owner, source, inbound_id, patient=waits < MOST_WAITS)
-            except _TooEarly:
-                await asyncio.sleep(WAIT_SECONDS)
-            else:
-                return
+                await self._apply_in_turn(owner, each_source, each_id)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  raised below, once the others had their turn
+                faults.append(error)
+        if faults:
+            raise faults[0] if len(faults) == 1 else ExceptionGroup("several webhooks", faults)
 
-    async def _try(self, owner: Tenant, source: str, inbound_id: str, *, patient: bool) -> None:
+    async def _apply_in_turn(self, owner: Tenant, source: str, inbound_id: str) -> None:
+        """What came earlier about the same thing comes first, whoever's job it is."""
+        while True:
+            async with self._database.begin() as conn:
+                first = await find_first_waiting(conn, owner.id, source, inbound_id)
+            if first is None:
+                return
+            for waits in range(MOST_WAITS + 1):
+                try:
+                    await self._try(owner, first, patient=waits < MOST_WAITS)
+                except _TooEarly:
+                    await asyncio.sleep(WAIT_SECONDS)
+                else:
+                    break
+
+    async def _try(self, owner: Tenant, first: RowMapping, *, patient: bool) -> None:
         stamp = Stamp(self._clock.now(), self._new_id)
-        mine = {"tenant": owner.id, "source": source, "inbound_id": inbound_id}
-        findings = await self._look_up(owner, source, inbound_id, now=stamp.now)
+        source, inbound_id = first["source"], first["id"]
+        findings = await self._look_up(owner, first["payload"], now=stamp.now)
         async with self._database.begin() as conn:
             row = await find_inbound(conn, owner.id, source, inbound_id, lock=True)
             if row is None or row["handled_at"] is not None:
                 return
             outcome, events = await self._handle(conn, row, owner, findings, stamp)
-            early = outcome == "refused" and await has_earlier(conn, INBOUND_TASK, mine, alike={"tenant": owner.id})
-            if early and patient:
+            if outcome == "refused" and patient and await has_earlier(conn, row):
                 raise _TooEarly
             await close_inbound(conn, row, outcome, about=describe(row["payload"]), now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         log.info("inbound.handled", tenant=owner.id, source=source, inbound=inbound_id, outcome=outcome)
 
-    async def _look_up(self, owner: Tenant, source: str, inbound_id: str, *, now: datetime) -> Findings | Exception:
+    async def _look_up(self, owner: Tenant, payload: Mapping[str, Any], *, now: datetime) -> Findings | Exception:
         """What an ask has to know, while nothing is locked. Or why that can't be found: raised in its turn."""
-        async with self._database.begin() as conn:
-            row = await find_inbound(conn, owner.id, source, inbound_id)
-        kind = None if row is None else KINDS.get(row["payload"]["type"])
-        if row is None or row["handled_at"] is not None or kind is None or not kind.asks:
+        kind = KINDS.get(payload["type"])
+        if kind is None or not kind.asks:
             return Findings()
         try:
-            body = validate(kind.body, row["payload"]["data"])
+            body = validate(kind.body, payload["data"])
             return await look_up(body, owner.id, self._sources, now=now)
         except Exception as error:
             if list_faults(error) is None:
