@@ -35,6 +35,7 @@ from watcher.api.limits import Limits
 from watcher.api.routing import Deps
 from watcher.clock import Stamp, SystemClock, make_new_id
 from watcher.handlers import make_handlers
+from watcher.inbound.intake import Intake
 from watcher.jobs.engine import JobEngine
 from watcher.judge import Rules
 from watcher.log import Logging
@@ -109,7 +110,10 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
-    handlers = make_handlers(database, onramps, channels, endpoints, rates=rates, chains=chains)
+    intake = Intake(database)
+    handlers = make_handlers(
+        database, onramps, channels, endpoints, rates=rates, chains=chains, step_aside=intake.quiet
+    )
     jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
 
     await stack.enter_async_context(tasks)
@@ -122,7 +126,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
     deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
-    await serve(create_app(deps), settings, stack)
+    await serve(create_app(deps, intake), settings, stack)
     log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
 
 

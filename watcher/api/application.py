@@ -27,13 +27,13 @@ ROUTES = (
 )
 
 
-def create_app(deps: Deps) -> web.Application:
-    """Everything that is served."""
+def create_app(deps: Deps, intake: Intake | None = None) -> web.Application:
+    """Everything that is served. `intake` is closed with the application."""
+    intake = intake or Intake(deps.database)
     app = web.Application(middlewares=[make_problem_middleware(deps.new_id)], client_max_size=MOST_BYTES)
     for route in ROUTES:
         add_route(app, deps, route)
     add_bulk_routes(app, deps)
-    intake = Intake(deps.database)
     add_stripe_routes(app, deps, intake)
     add_backend_routes(app, deps, intake)
     add_health_routes(app, deps)

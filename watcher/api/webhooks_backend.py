@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-import structlog
 from aiohttp import web
 from pydantic import ConfigDict, StringConstraints
 
@@ -24,8 +23,6 @@ from watcher.inbound.kinds import KINDS
 from watcher.shapes import Strict
 from watcher.store.events import record_events
 from watcher.store.inbox import Arrival, find_inbound
-
-log = structlog.get_logger()
 
 _ID: Final = re.compile(r"[!-~]+")
 REUSED: Final = FieldError("webhook-id", "id_reused", "came with another body before; nothing of this one was taken")
@@ -122,10 +119,8 @@ def _find_fractions(value: Any, pointer: str) -> Iterator[str]:
 async def _accept(deps: Deps, intake: Intake, sent: Sent) -> bool:
     """Store it with the job that applies it; whether it was there already. Raises `Problem` 409 for another's id."""
     kept = await intake.keep(_make_arrival(sent, deps.clock.now()))
-    if kept is Kept.NEW:
-        log.info("inbound.accepted", tenant=sent.tenant.id, source=sent.source.name, inbound=sent.id, type=sent.type)
-        if sent.data is None:
-            deps.metrics.inbound_ignored.labels(sent.source.name).inc()
+    if kept is Kept.NEW and sent.data is None:
+        deps.metrics.inbound_ignored.labels(sent.source.name).inc()
     elif kept is Kept.OTHER and not await _is_the_same(deps, sent):
         raise Problem(409, "id_reused", "This webhook-id came with another body before", errors=[REUSED])
     return kept is not Kept.NEW

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from typing import Any, Final
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watcher.jobs.defer import defer_all
 from watcher.store.database import Database
@@ -21,8 +23,9 @@ MOST_AT_ONCE: Final = 128
 """Webhooks that share a transaction."""
 MOST_A_JOB: Final = 8
 """Webhooks that share a job: few enough that a worker is soon free for something else."""
-LONGEST_SECONDS: Final = 10.0
-"""How long one waits for its answer."""
+LONGEST_SECONDS: Final = 5.0
+"""A transaction takes no longer; then nobody who waits is kept waiting."""
+MOST_ASIDE_SECONDS: Final = 0.25
 PRIORITY: Final = -1
 """A spike of webhooks must not hold up sessions and polls."""
 
@@ -59,6 +62,15 @@ class Intake:
         self._longest_seconds = longest_seconds
         self._waiting: deque[Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def quiet(self) -> None:
+        """Returns once nothing waits to be stored, or after `MOST_ASIDE_SECONDS`: for what can step aside."""
+        if not self._idle.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MOST_ASIDE_SECONDS):
+                    await self._idle.wait()
 
     async def keep(self, arrival: Arrival) -> Kept:
         """Returns once it is on disk, with its job. Raises `Full`, or `StoreUnavailable` when that is not known."""
@@ -67,12 +79,9 @@ class Intake:
         answer: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, answer))
         if self._writer is None:
+            self._idle.clear()
             self._writer = asyncio.create_task(self._write(), name="intake")
-        try:
-            async with asyncio.timeout(self._longest_seconds):
-                return await answer
-        except TimeoutError:
-            raise StoreUnavailable("PostgreSQL: no commit in time") from None
+        return await answer
 
     async def close(self) -> None:
         """Let go: whoever still waits is not answered."""
@@ -83,18 +92,25 @@ class Intake:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                taken = [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
-                await self._answer([each for each in taken if not each[1].done()])
+                await self._answer(self._take(MOST_AT_ONCE))
         finally:
             self._writer = None
+            self._idle.set()
+
+    def _take(self, most: int) -> list[Waiting]:
+        """The next that wait, without those that went away."""
+        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        return [each for each in taken if not each[1].done()]
 
     async def _answer(self, batch: Sequence[Waiting]) -> None:
-        """All of a batch in one transaction; when that fails, one by one, until the store itself proves to be away."""
+        """All of a batch in one transaction. When that fails: one by one, until the store itself proves to be away."""
+        if not batch:
+            return
         try:
             results = await self._keep([arrival for arrival, _ in batch])
         except Exception as error:  # noqa: BLE001  given to those who wait for an answer
             if len(batch) == 1:
-                _fail(batch, error)
+                self._fail(batch[0], error)
                 return
             log.warning("intake.one_by_one", webhooks=len(batch), kind=type(error).__name__)
         else:
@@ -102,14 +118,32 @@ class Intake:
                 if not answer.done():
                     answer.set_result(kept)
             return
-        for place, each in enumerate(batch):
-            await self._answer([each])
-            if each[1].done() and not each[1].cancelled() and isinstance(each[1].exception(), StoreUnavailable):
-                _fail(batch[place + 1 :], StoreUnavailable("PostgreSQL: not answering"))
+        self._waiting.extendleft(reversed(batch))
+        for _ in batch:
+            if not self._waiting:
                 return
+            await self._answer(self._take(1))
+
+    def _fail(self, one: Waiting, error: Exception) -> None:
+        """Without a store, all who wait are told at once: each would have to wait as long as the last."""
+        failed = [one]
+        if isinstance(error, StoreUnavailable):
+            failed += self._waiting
+            self._waiting.clear()
+        for _, answer in failed:
+            if not answer.done():
+                answer.set_exception(error)
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with asyncio.timeout(self._longest_seconds), self._database.begin() as conn:
+                yield conn
+        except TimeoutError as error:
+            raise StoreUnavailable("PostgreSQL: no commit in time") from error
 
     async def _keep(self, arrivals: Sequence[Arrival]) -> list[Kept]:
-        async with self._database.begin() as conn:
+        async with self._begin() as conn:
             stored, known = await insert_arrivals(conn, arrivals)
             new: dict[Key, Arrival] = {}
             for each in arrivals:
@@ -117,6 +151,8 @@ class Intake:
                     new.setdefault(each.key, each)
             for task, jobs in plan_jobs(list(new.values())).items():
                 await defer_all(conn, task, jobs, priority=PRIORITY)
+        if new:  # a line a webhook would cost half as much as all the rest
+            log.info("inbound.accepted", webhooks=len(new))
         return [_compare(each, new, known) for each in arrivals]
 
 
@@ -148,9 +184,3 @@ def _compare(arrival: Arrival, new: Mapping[Key, Arrival], known: Mapping[Key, b
         return Kept.NEW
     digest = known.get(arrival.key, arrival.digest) if stored is None else stored.digest
     return Kept.SAME if digest == arrival.digest else Kept.OTHER
-
-
-def _fail(batch: Sequence[Waiting], error: Exception) -> None:
-    for _, answer in batch:
-        if not answer.done():
-            answer.set_exception(error)
