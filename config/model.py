@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from chains.model import Asset, Family, NetworkId
+from chains.rpc_budget import Budget
 from notifier.model import Endpoint
 from notifier.rates import Pair
 
@@ -69,6 +70,8 @@ class Network:
     """How long the head may be unreadable before the network is called stale."""
     max_head_age_seconds: int | None
     """Oldest believable head by its own time; None on local networks, which mine on demand."""
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    """How much endpoints may be asked, by host; `*` for those that are not named."""
 
     @property
     def native(self) -> NetworkAsset:

@@ -68,6 +68,18 @@ class AssetLimits(Strict):
     maximum: Any = None
 
 
+PerSecond = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class BudgetEntry(Strict):
+    """One `[networks.NAME.budgets."HOST"]`: how much an endpoint may be asked. What is left out has no limit."""
+
+    calls_per_second: PerSecond | None = None
+    credits_per_second: PerSecond | None = None
+    credits: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = {}
+    most_in_batch: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
 class NetworkEntry(Strict):
     """One `[networks.NAME]`: endpoints, and what differs from the catalogue."""
 
@@ -80,6 +92,7 @@ class NetworkEntry(Strict):
     typical_gas: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     assets: list[AssetEntry] = []
     limits: dict[str, AssetLimits] = {}
+    budgets: dict[str, BudgetEntry] = {}
 
 
 class PolicyEntry(Strict):

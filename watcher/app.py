@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final, cast
 
 import aiohttp
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from chains.chain import Chain
 from chains.ethereum.adapter import EthereumChain
 from chains.model import Family, NetworkId
+from chains.rpc_endpoint import OnCall
 from chains.solana.adapter import SolanaChain
 from config.model import Network, Settings
 from notifier.channel import Channel
@@ -43,6 +45,7 @@ from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
 from watcher.refresh import refresh_policies
+from watcher.rpc_use import RpcUse
 from watcher.schedule import Schedule, make_ticks
 from watcher.session_request import Onramps
 from watcher.store.database import Database, conninfo
@@ -184,9 +187,15 @@ async def open_observers(
 ) -> dict[NetworkId, Observer]:
     """A chain and its loop for each network."""
     clock = SystemClock()
-    observers = {}
+    observers: dict[NetworkId, Observer] = {}
+
+    def count_wallets(network: NetworkId) -> int:
+        return observers[network].wallets if network in observers else 0
+
     for network in settings.networks.values():
-        chain = await stack.enter_async_context(make_chain(network))
+        count = partial(count_wallets, network.id)
+        use = RpcUse(metrics, network.name, count_wallets=count, monotonic=time.monotonic)
+        chain = await stack.enter_async_context(make_chain(network, on_call=use.on_call))
         observers[network.id] = Observer(
             chain,
             Rules(network, settings.tenants, settings.networks),
@@ -199,8 +208,8 @@ async def open_observers(
     return observers
 
 
-def make_chain(network: Network) -> Chain:
-    """The adapter of a network's family."""
+def make_chain(network: Network, *, on_call: OnCall | None = None) -> Chain:
+    """The adapter of a network's family. `on_call` is told of each call to a node."""
     assets = [a.asset for a in network.assets]
     if network.family is Family.SOLANA:
         return SolanaChain(
@@ -212,6 +221,8 @@ def make_chain(network: Network) -> Chain:
             close_confirmations=1 if network.close_confirmations == 1 else "finalized",
             poll_seconds=network.poll_seconds,
             stale_seconds=network.stale_seconds,
+            budgets=network.budgets,
+            on_call=on_call,
         )
     if network.chain_id is None:
         raise ValueError(f"the catalogue has no chain id for {network.name}")
@@ -225,6 +236,8 @@ def make_chain(network: Network) -> Chain:
         poll_seconds=network.poll_seconds,
         stale_seconds=network.stale_seconds,
         max_head_age_seconds=network.max_head_age_seconds,
+        budgets=network.budgets,
+        on_call=on_call,
     )
 
 
