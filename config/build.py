@@ -66,6 +66,7 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
         log_level=file.log_level,
         poll_seconds=file.stripe.poll_seconds,
         rates=rates,
+        pool_size=file.database.pool_size,
     )
 
 

@@ -14,6 +14,7 @@ from notifier.rates import Pair
 CONSOLE_ENDPOINT: Final = "console"
 """The id of the endpoint where events are printed."""
 DEFAULT_REQUESTS_PER_SECOND: Final = 50
+DEFAULT_POOL_SIZE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,8 @@ class Settings:
     poll_seconds: int
     """First interval between looks at an open session; it grows."""
     rates: Rates = field(default_factory=Rates)
+    pool_size: int = DEFAULT_POOL_SIZE
+    """Most connections for transactions; the worker of jobs has a few of its own."""
 
     def find_network(self, name: str) -> Network | None:
         """By catalogue name or CAIP-2 id."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from config.model import DEFAULT_REQUESTS_PER_SECOND
+from config.model import DEFAULT_POOL_SIZE, DEFAULT_REQUESTS_PER_SECOND
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
@@ -146,6 +146,7 @@ class DatabaseEntry(Strict):
 
     url: SecretStr | None = None
     url_file: str | None = None
+    pool_size: Annotated[int, Field(ge=4, le=1000)] = DEFAULT_POOL_SIZE
 
 
 class StripeEntry(Strict):

@@ -32,6 +32,7 @@ from notifier.rates_http import HttpRates
 from notifier.signatures import make_secret
 from notifier.stripe_onramp import StripeOnramp
 from notifier.webhook import WebhookChannel
+from watcher.adopting import LostSessions
 from watcher.api.application import create_app
 from watcher.api.limits import Limits
 from watcher.api.routing import Deps
@@ -49,10 +50,8 @@ from watcher.rpc_use import RpcUse
 from watcher.schedule import Schedule, make_ticks
 from watcher.session_request import Onramps
 from watcher.store.database import Database, conninfo
-from watcher.store.declare import declare_installation, declare_tenants
-from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.errors import StoreError
-from watcher.store.migrate import upgrade
+from watcher.store.start import open_for_daemon
 from watcher.supervise import Supervisor
 
 log = structlog.get_logger()
@@ -92,40 +91,38 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     new_id = make_new_id(clock, secrets.randbits)
     metrics = Metrics(CollectorRegistry())
     tasks = Supervisor(metrics, random.random)
-    server = None
-    if settings.database_url is None:
-        server = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir, daemon=True))
-    url = settings.database_url or cast("EmbeddedPostgres", server).url
-    database = Database(url)
-    stack.push_async_callback(database.close)
-    await upgrade(url)
-    async with database.begin() as conn:
-        installation = await declare_installation(conn, now=clock.now(), new_id=new_id)
-        tenants = settings.tenants.values()
-        endpoints = await declare_tenants(conn, tenants, console=settings.console, now=clock.now())
-
+    store = await open_for_daemon(settings, stack, now=clock.now(), new_id=new_id)
+    database = store.database
     await refresh_policies(database, settings, Stamp(clock.now(), new_id))
 
     name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
-    accounts = await open_onramps(settings, installation, stack)
+    accounts = await open_onramps(settings, store.installation, stack)
     observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
-    onramps = Onramps(accounts, installation, settings)
+    lost = LostSessions(database, store.restored, clock=clock) if store.restored is not None else None
+    onramps = Onramps(accounts, store.installation, settings)
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
     intake = Intake(database)
     handlers = make_handlers(
-        database, onramps, channels, endpoints, rates=rates, chains=chains, step_aside=intake.quiet
+        database,
+        onramps,
+        channels,
+        store.endpoints,
+        rates=rates,
+        chains=chains,
+        lost=lost,
+        step_aside=intake.quiet,
     )
-    jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
+    jobs = JobEngine(conninfo(store.url), handlers, name=name, metrics=metrics, check=store.identity.check)
 
     await stack.enter_async_context(tasks)
-    if server is not None:
-        tasks.start("postgres", server.watch)
+    if store.server is not None:
+        tasks.start("postgres", store.server.watch)
     tasks.start("jobs", jobs.run)
     tasks.start("clock", Schedule(database, make_ticks(settings.poll_seconds), clock=clock).run)
     listeners = cast("Mapping[NetworkId, Listener]", observers)
-    tasks.start("notices", lambda: listen(conninfo(url), listeners))
+    tasks.start("notices", lambda: listen(conninfo(store.url), listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
     deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)

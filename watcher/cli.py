@@ -25,6 +25,8 @@ keys = typer.Typer(help="API keys of wallet backends.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 wallets = typer.Typer(help="Many wallets at once, as lines of JSON.", no_args_is_help=True)
 app.add_typer(wallets, name="wallets")
+db = typer.Typer(help="The store: its schema, backups, and another server.", no_args_is_help=True)
+app.add_typer(db, name="db")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 DEFAULT_CONFIG = Path("watcher.toml")
@@ -134,6 +136,71 @@ def export_wallets(
     from watcher.bulk_files import export_file  # noqa: PLC0415
 
     export_file(settings, file, tenant=tenant)
+
+
+@db.command("upgrade")
+def upgrade_db(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Bring the schema up to this release. The daemon does so at its start, too."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_upgrade  # noqa: PLC0415
+
+    typer.echo(run_upgrade(settings))
+
+
+@db.command("check")
+def check_db(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Say what the store is and what it lacks; the exit status is 1 with a fault. Nothing is changed."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_check  # noqa: PLC0415
+
+    results = run_check(settings)
+    for what, fault in results:
+        typer.echo(f"ok     {what}" if fault is None else f"FAULT  {what}: {fault}")
+    if any(fault is not None for _, fault in results):
+        raise typer.Exit(1)
+
+
+@db.command("backup")
+def back_up_db(
+    file: Annotated[Path, typer.Argument(help="Where to write it. It holds secrets and links.", dir_okay=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Write one moment of the store to a file, with counts and checksums."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_backup  # noqa: PLC0415
+
+    typer.echo(run_backup(settings, file))
+
+
+@db.command("restore")
+def restore_db(
+    file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Drop what the store holds now.")] = False,
+) -> None:
+    """Put a backup into the store: all of it, or nothing. A running daemon must then be restarted."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_restore  # noqa: PLC0415
+
+    typer.echo(run_restore(settings, file, replace=replace))
+
+
+@db.command("move")
+def move_db(
+    to: Annotated[str, typer.Option(help="postgresql://… of an empty database.", envvar="MOVE_TO")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Copy the store to another server, compare, and close it here. A running daemon waits, then must be restarted."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_move  # noqa: PLC0415
+
+    typer.echo(run_move(settings, to))
 
 
 @app.command()

@@ -23,6 +23,7 @@ from notifier.errors import (
 )
 from notifier.model import OnrampSession
 from notifier.onramp import Onramp
+from watcher.adopting import LostSessions
 from watcher.apply import CREATE_SESSION_TASK
 from watcher.clock import Clock, Stamp
 from watcher.jobs.defer import defer
@@ -44,7 +45,7 @@ STORED_FAULTS: Final = 3
 PAUSE: Final = timedelta(minutes=5)
 """How long no session is created for a tenant after Stripe has switched minting off, or refused our account."""
 MAX_BACKOFF_SECONDS: Final = 60
-UNSURE: Final = timedelta(seconds=2)
+UNSURE: Final = timedelta(seconds=3)
 """Until it is looked again whether a transaction still needs what its link would be for."""
 
 
@@ -59,14 +60,17 @@ class Dispatcher:
         clock: Clock,
         new_id: Callable[[str], str],
         may_send: Callable[[str], Awaitable[bool]] | None = None,
+        lost: LostSessions | None = None,
     ) -> None:
         """`onramps` are open for as long as this lives.
 
         `may_send` says of an open top-up whether what it was opened for still holds, now that a link is to be made.
+        `lost`: where the store was put back from a backup, what is looked at before anything is created.
         """
         self._database = database
         self._may_send = may_send
         self._onramps = onramps
+        self._lost = lost
         self._clock = clock
         self._new_id = new_id
 
@@ -138,11 +142,12 @@ class Dispatcher:
         onramp = self._onramps.by_tenant[top_up.tenant]
         ip = await _find_customer_ip(conn, top_up, now)
         request = make_request(top_up, number, self._onramps, customer_ip_address=ip)
+        key = f"{top_up.id}:{number}"
         values = {
             "top_up": top_up.id,
             "attempt": number,
             "tenant": top_up.tenant,
-            "idempotency_key": f"{top_up.id}:{number}",
+            "idempotency_key": self._lost.make_key(key) if self._lost is not None else key,
             "body": dict(onramp.session_body(request)),
             "state": SessionState.CREATING.value,
             "livemode": onramp.livemode,
@@ -154,6 +159,8 @@ class Dispatcher:
 
     async def _ask(self, onramp: Onramp, attempt: Session) -> OnrampSession | None:
         """The session, or None when it is known that this attempt has none."""
+        if self._lost is not None and (lost := await self._lost.find(onramp, attempt)) is not None:
+            return lost
         now = self._clock.now()
         stale = attempt.called_at is not None and now - attempt.called_at > KEY_LIFE
         if stale or attempt.faults >= STORED_FAULTS:

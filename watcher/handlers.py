@@ -8,6 +8,7 @@ from chains.model import NetworkId
 from notifier.channel import Channel
 from notifier.model import Endpoint
 from notifier.rates import RateSource
+from watcher.adopting import LostSessions
 from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
 from watcher.apply import CREATE_SESSION_TASK
 from watcher.asks.beforehand import Sources
@@ -34,13 +35,14 @@ def make_handlers(
     *,
     rates: RateSource,
     chains: Mapping[NetworkId, Chain],
+    lost: LostSessions | None,
     step_aside: Callable[[], Awaitable[None]],
 ) -> dict[str, Handler]:
     """Every job by its task's name. `step_aside`: what is to be awaited before work that can wait."""
     clock = SystemClock()
     new_id = make_new_id(clock, secrets.randbits)
     looker = Looker(Sources(database, onramps.settings, chains, rates), clock=clock, new_id=new_id)
-    dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id, may_send=looker.may_send)
+    dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id, may_send=looker.may_send, lost=lost)
     follower = Follower(database, onramps, clock=clock, new_id=new_id)
     inbound = Inbound(
         database, onramps.settings, clock=clock, new_id=new_id, rates=rates, chains=chains, step_aside=step_aside

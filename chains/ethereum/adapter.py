@@ -12,6 +12,7 @@ from chains.ethereum.detect import Detector
 from chains.ethereum.follower import Follower
 from chains.ethereum.heads import HeadFeed
 from chains.ethereum.needs.find import find_needs
+from chains.ethereum.needs.lacking import keep_lacking
 from chains.ethereum.needs.memory import Memory
 from chains.ethereum.needs.raw import read_raw
 from chains.ethereum.reader import BalanceReader
@@ -183,7 +184,7 @@ class EthereumChain:
         if isinstance(transaction, str):
             transaction = read_raw(transaction)
         head, fee = await self._head_and_fee()
-        return await find_needs(
+        needs = await find_needs(
             self._rpc,
             sender,
             transaction,
@@ -194,6 +195,7 @@ class EthereumChain:
             memory=self._learned,
             pays_gas=pays_gas,
         )
+        return await keep_lacking(needs, sender, self._reader)
 
     async def _head_and_fee(self) -> tuple[Header, Fee]:
         """In one round trip."""

@@ -21,7 +21,7 @@ from watcher.asks.beforehand import Findings, Sources, look_up
 from watcher.clock import Clock, Stamp
 from watcher.inbound.kinds import KINDS
 from watcher.inbound.model import Kind, Told
-from watcher.model import NewEvent
+from watcher.model import NeedKind, NewEvent
 from watcher.render import render_faults
 from watcher.store.database import Database
 from watcher.store.errors import StoreUnavailable
@@ -189,8 +189,11 @@ class Inbound:
         """What an ask has to know, while nothing is locked. Or why that can't be found: raised in its turn."""
         mine = (row["source"], row["id"])
         try:
-            body = validate(KINDS[row["payload"]["type"]].body, row["payload"]["data"])
-            return _Seen(mine, await look_up(body, owner.id, self._sources, now=self._clock.now()))
+            kind = KINDS[row["payload"]["type"]]
+            body = validate(kind.body, row["payload"]["data"])
+            about = NeedKind(kind.about)
+            found = await look_up(body, owner.id, self._sources, now=self._clock.now(), kind=about)
+            return _Seen(mine, found)
         except Exception as error:
             if list_faults(error) is None:
                 raise

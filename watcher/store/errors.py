@@ -2,7 +2,10 @@
 
 StoreError
 ├── StoreUnavailable    PostgreSQL is not answering, or not in time: again later
+│   └── StoreReplaced   it answers, and is not the store that this daemon works on
 ├── StoreInUse          another daemon owns this data directory
+├── StoreOccupied       what was to be written has a place that is taken
+├── BackupUnusable      a file is no backup, or not whole
 └── SchemaTooNew        the database was written by a newer release
 """
 
@@ -15,8 +18,20 @@ class StoreUnavailable(StoreError):
     """No answer, no connection, or none in time. Whether a commit got through is not known."""
 
 
+class StoreReplaced(StoreUnavailable):
+    """Another database, an older state of ours, or a schema of another release: nothing is written to it."""
+
+
 class StoreInUse(StoreError):
     """The data directory belongs to a daemon that is alive."""
+
+
+class StoreOccupied(StoreError):
+    """The database has content already."""
+
+
+class BackupUnusable(StoreError):
+    """The file is no backup of ours, is damaged, or does not hold what it says."""
 
 
 class SchemaTooNew(StoreError):

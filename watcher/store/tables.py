@@ -89,6 +89,10 @@ installation = Table(
     Column("only", Boolean, primary_key=True, server_default=text("true")),
     _text("id"),  # stands in the metadata of each session: listing never adopts another installation's
     _time("created_at"),
+    _text("epoch"),  # another one after each restore: a daemon that knew the one before is refused
+    _time("restored_from", nullable=True),  # when the backup was made: what came after it is lost
+    _time("restored_at", nullable=True),
+    _time("moved_at", nullable=True),  # its content went to another server: nothing is written here any more
     CheckConstraint('"only"', name="one_row"),
 )
 
