@@ -10,7 +10,9 @@ from chains.addresses import parse_address
 from chains.amounts import parse_amount
 from chains.errors import BadAddress
 from chains.model import NATIVE, Asset, Family, NetworkId
-from config.errors import FieldError
+from chains.rpc_budget import Budget
+from chains.rpc_endpoint import find_host
+from config.errors import FieldError, escape
 from config.model import Brake, Network, NetworkAsset, OnrampAsset
 from config.schema import AssetEntry, AssetLimits, CatalogueEntry, NetworkEntry, StripeNames
 
@@ -65,7 +67,21 @@ def build_network(
         max_head_age_seconds=known.max_head_age_seconds,
         shards=entry.shards,
         brake=brake or Brake(),
+        budgets=_build_budgets(entry, pointer, errors),
     )
+
+
+def _build_budgets(entry: NetworkEntry, pointer: str, errors: list[FieldError]) -> dict[str, Budget]:
+    """By host, or `*` for the endpoints that are not named."""
+    hosts = {find_host(url) for each in entry.http if names_host(url := each.get_secret_value())}
+    for name in entry.budgets.keys() - hosts - {"*"}:
+        message = "is not the host of an endpoint of this network (with its port, when the URL names one), nor *"
+        place = "" if "/" in name else f"/{escape(name)}"  # a URL may hold a key
+        errors.append(FieldError(f"{pointer}/budgets{place}", "unknown_endpoint", message))
+    return {
+        host: Budget(each.calls_per_second, each.credits_per_second, each.credits, each.most_in_batch)
+        for host, each in entry.budgets.items()
+    }
 
 
 def _check_urls(entry: NetworkEntry, pointer: str, errors: list[FieldError]) -> None:

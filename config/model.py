@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from chains.model import Asset, Family, NetworkId
+from chains.rpc_budget import Budget
 from notifier.model import Endpoint
 from notifier.rates import Pair
 
@@ -89,6 +90,8 @@ class Network:
     shards: int = 8
     """Parts that its wallets are divided into, for replicas to share."""
     brake: Brake = field(default_factory=Brake)
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    """How much endpoints may be asked, by host; `*` for those that are not named."""
 
     @property
     def native(self) -> NetworkAsset:

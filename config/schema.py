@@ -76,6 +76,18 @@ class BrakeEntry(Strict):
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
 
 
+PerSecond = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class BudgetEntry(Strict):
+    """One `[networks.NAME.budgets."HOST"]`: how much an endpoint may be asked. What is left out has no limit."""
+
+    calls_per_second: PerSecond | None = None
+    credits_per_second: PerSecond | None = None
+    credits: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = {}
+    most_in_batch: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
 class NetworkEntry(Strict):
     """One `[networks.NAME]`: endpoints, and what differs from the catalogue."""
 
@@ -90,6 +102,7 @@ class NetworkEntry(Strict):
     assets: list[AssetEntry] = []
     limits: dict[str, AssetLimits] = {}
     brake: BrakeEntry | None = None
+    budgets: dict[str, BudgetEntry] = {}
 
 
 class PolicyEntry(Strict):

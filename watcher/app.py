@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final, cast
 
 import aiohttp
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from chains.chain import Chain
 from chains.ethereum.adapter import EthereumChain
 from chains.model import Family, NetworkId
+from chains.rpc_endpoint import OnCall
 from chains.solana.adapter import SolanaChain
 from config.model import Network, Settings
 from notifier.channel import Channel
@@ -39,6 +41,7 @@ from watcher.api.limits import Limits
 from watcher.api.routing import Deps
 from watcher.clock import Stamp, SystemClock, make_new_id
 from watcher.handlers import make_handlers
+from watcher.inbound.intake import Intake
 from watcher.jobs.engine import JobEngine
 from watcher.judge import Rules
 from watcher.log import Logging
@@ -48,6 +51,7 @@ from watcher.observe import Observer
 from watcher.owning import Shards
 from watcher.pacer import Pacer
 from watcher.refresh import refresh_policies
+from watcher.rpc_use import RpcUse
 from watcher.schedule import Schedule, make_ticks
 from watcher.session_request import Onramps
 from watcher.store.database import Database, conninfo
@@ -106,8 +110,17 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
     ways = make_ways(settings, channels)
+    intake = Intake(database)
     handlers = make_handlers(
-        database, onramps, channels, store.endpoints, rates=rates, chains=chains, lost=lost, ways=ways
+        database,
+        onramps,
+        channels,
+        store.endpoints,
+        rates=rates,
+        chains=chains,
+        lost=lost,
+        ways=ways,
+        step_aside=intake.quiet,
     )
     jobs = JobEngine(connection, handlers, name=name, metrics=metrics, check=store.identity.check)
 
@@ -127,7 +140,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
     deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
-    await serve(create_app(deps), settings, stack)
+    await serve(create_app(deps, intake), settings, stack)
     log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
 
 
@@ -185,9 +198,15 @@ async def open_observers(
 ) -> dict[NetworkId, Observer]:
     """A chain and its loop for each network."""
     clock = SystemClock()
-    observers = {}
+    observers: dict[NetworkId, Observer] = {}
+
+    def count_wallets(network: NetworkId) -> int:
+        return observers[network].wallets if network in observers else 0
+
     for network in settings.networks.values():
-        chain = await stack.enter_async_context(make_chain(network))
+        count = partial(count_wallets, network.id)
+        use = RpcUse(metrics, network.name, count_wallets=count, monotonic=time.monotonic)
+        chain = await stack.enter_async_context(make_chain(network, on_call=use.on_call))
         observers[network.id] = Observer(
             chain,
             Rules(network, settings.tenants, settings.networks),
@@ -200,8 +219,8 @@ async def open_observers(
     return observers
 
 
-def make_chain(network: Network) -> Chain:
-    """The adapter of a network's family."""
+def make_chain(network: Network, *, on_call: OnCall | None = None) -> Chain:
+    """The adapter of a network's family. `on_call` is told of each call to a node."""
     assets = [a.asset for a in network.assets]
     if network.family is Family.SOLANA:
         return SolanaChain(
@@ -213,6 +232,8 @@ def make_chain(network: Network) -> Chain:
             close_confirmations=1 if network.close_confirmations == 1 else "finalized",
             poll_seconds=network.poll_seconds,
             stale_seconds=network.stale_seconds,
+            budgets=network.budgets,
+            on_call=on_call,
         )
     if network.chain_id is None:
         raise ValueError(f"the catalogue has no chain id for {network.name}")
@@ -226,6 +247,8 @@ def make_chain(network: Network) -> Chain:
         poll_seconds=network.poll_seconds,
         stale_seconds=network.stale_seconds,
         max_head_age_seconds=network.max_head_age_seconds,
+        budgets=network.budgets,
+        on_call=on_call,
     )
 
 

@@ -1,7 +1,7 @@
 """Every job by its task's name."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from chains.chain import Chain
 from chains.model import NetworkId
@@ -40,14 +40,17 @@ def make_handlers(
     chains: Mapping[NetworkId, Chain],
     lost: LostSessions | None,
     ways: Sequence[Way] = (),
+    step_aside: Callable[[], Awaitable[None]],
 ) -> dict[str, Handler]:
-    """Every job by its task's name."""
+    """Every job by its task's name. `step_aside`: what is to be awaited before work that can wait."""
     clock = SystemClock()
     new_id = make_new_id(clock, secrets.randbits)
     looker = Looker(Sources(database, onramps.settings, chains, rates), clock=clock, new_id=new_id)
     dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id, may_send=looker.may_send, lost=lost)
     follower = Follower(database, onramps, clock=clock, new_id=new_id)
-    inbound = Inbound(database, onramps.settings, clock=clock, new_id=new_id, rates=rates, chains=chains)
+    inbound = Inbound(
+        database, onramps.settings, clock=clock, new_id=new_id, rates=rates, chains=chains, step_aside=step_aside
+    )
     sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
     replacer = Replacer(database, onramps.settings, clock=clock, new_id=new_id)

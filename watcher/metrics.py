@@ -20,6 +20,15 @@ class Metrics:
         self.inbound_ignored = Counter(
             "topup_inbound_ignored", "Webhooks of backends of a type that is not known.", ["source"], registry=registry
         )
+        self.rpc_calls = Counter(
+            "topup_rpc_calls", "JSON-RPC calls sent to nodes.", ["network", "host", "method"], registry=registry
+        )
+        self.rpc_calls_per_wallet_day = Gauge(
+            "topup_rpc_calls_per_wallet_day",
+            "JSON-RPC calls of the last day for each wallet that is watched.",
+            ["network"],
+            registry=registry,
+        )
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

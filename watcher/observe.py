@@ -72,6 +72,8 @@ class Observer:
         self._share = Share(rules.network.id, rules.network.shards, {})
         self._metrics = metrics
         self._watched: set[Holding] = set()
+        self.wallets = 0
+        """Addresses that are watched."""
         self._refreshing = asyncio.Lock()
         self._checked_at: datetime | None = None
         self._fee: Fee | None = None
@@ -114,6 +116,7 @@ class Observer:
             if new:
                 self.chain.watch(new)
             self._watched, self._share = wanted, share
+            self.wallets = len({holding.address for holding in wanted})
         if gone or new:
             log.info("watching.changed", network=network.name, watched=len(wanted), new=len(new))
 

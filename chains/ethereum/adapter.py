@@ -21,6 +21,8 @@ from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, Network
 from chains.needs import Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
+from chains.rpc_budget import Budget
+from chains.rpc_endpoint import OnCall
 
 CloseAt = int | Literal["safe", "finalized"]
 """The closing depth: confirmations (1 is the head itself), or one of the node's own tags."""
@@ -46,6 +48,8 @@ class EthereumChain:
         sweep_on: Mapping[str, Collection[str]] | None = None,
         timeout_seconds: float = 10.0,
         reread_contracts: bool = True,
+        budgets: Mapping[str, Budget] | None = None,
+        on_call: OnCall | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -55,7 +59,8 @@ class EthereumChain:
         head; `max_head_age_seconds` refuses a head older than that (None for local networks, which may rest);
         `slice_size` is how many addresses each block's rotating
         slice has; `trace` whether to use `debug_traceBlockByHash` where a node has it; `sweep_on` names, by token,
-        topics of events that move every holder's balance. `reread_contracts` is for a test (see `Detector`).
+        topics of events that move every holder's balance. `reread_contracts` is for a test (see `Detector`). `budgets`
+        and `on_call`: see `RpcClient`.
         """
         identity = Identity("eth_chainId", lambda answer: quantity(answer) == chain_id)
         self._network = network
@@ -63,7 +68,13 @@ class EthereumChain:
         self._learned = Memory(clock)
         self._close_at = close_confirmations
         self._rpc = RpcClient(
-            http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
+            http_urls,
+            timeout_seconds=timeout_seconds,
+            classify=classify,
+            identity=identity,
+            budgets=budgets,
+            on_call=on_call,
+            clock=clock,
         )
         self._reader = BalanceReader(self._rpc, clock)
         self._wake = asyncio.Event()

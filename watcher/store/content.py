@@ -28,7 +28,8 @@ _REFERENCES: Final = """
 """
 _SEQUENCES: Final = """
     select sequencename, last_value from pg_sequences
-    where schemaname = current_schema() and sequencename like 'procrastinate\\_%'
+    where schemaname = current_schema()
+        and (sequencename like 'procrastinate\\_%' or sequencename = 'inbox_position_seq')
 """
 _SPELLING: Final = """
     set local datestyle = 'ISO'; set local intervalstyle = 'postgres'; set local bytea_output = 'hex';

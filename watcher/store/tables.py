@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -585,7 +586,16 @@ inbox = Table(
     _time("received_at"),
     _time("handled_at", nullable=True),
     _text("outcome", nullable=True),  # `applied`, `ignored`, `outdated`, or `refused`
+    _text("about", nullable=True),  # `wallet:w-1`: what is about one thing is applied in the order of its coming
+    Column("position", BigInteger, Identity(), nullable=False),  # of coming
     ForeignKeyConstraint(["tenant"], ["tenant.id"]),
+)
+Index(
+    "ix_inbox_waiting",
+    inbox.c.tenant,
+    inbox.c.about,
+    inbox.c.position,
+    postgresql_where=text("handled_at is null and about is not null"),
 )
 
 revision = Table(

@@ -37,7 +37,7 @@ async def test_the_commands_say_what_they_did(database: Database, database_url: 
     assert await run(tmp_path, "pause", "--all") == (0, "everything: paused")
     async with database.begin() as conn:
         holds = await find_holds(conn)
-        assert (holds.everything, holds.tenants, holds.paused) == (True, {"default"}, {EVM})
+        assert (holds.everything, holds.tenants, holds.paused) == (True, frozenset({"default"}), frozenset({EVM}))
         await put_hold(conn, Scope("network", EVM), STORM, now=datetime.now(UTC))
     for words in (("--all",), ("--tenant", "default"), ("--network", "local-evm")):
         status, said = await run(tmp_path, "resume", *words)
