@@ -31,7 +31,7 @@ def address(number: int) -> str:
 
 def make_block() -> tuple[str, str]:
     """Block and logs as text; every fiftieth log and the first few transactions name somebody watched."""
-    strangers = (f"0x{random.Random(-1 - n).getrandbits(160):040x}" for n in range(10**6))
+    strangers = (f"0x{random.Random(-0.5 - n).getrandbits(160):040x}" for n in range(10**6))
     transactions = [
         {"from": address(n) if n < HITS else next(strangers), "to": next(strangers), "input": "0x" + "ab" * 68}
         for n in range(TRANSACTIONS)
@@ -74,7 +74,9 @@ def main(few: int, many: int) -> None:
             assert found >= HITS, found
     for count, spent in costs.items():
         print(f"{count:>9,} wallets: median {median(spent):.2f} ms of CPU a block, least {min(spent):.2f} ms")
-    print(f"ratio {median(costs[many]) / median(costs[few]):.2f}; of the least {min(costs[many]) / min(costs[few]):.2f}")
+    print(
+        f"ratio {median(costs[many]) / median(costs[few]):.2f}; of the least {min(costs[many]) / min(costs[few]):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the watcher asks of a network. Filled by `chains.ethereum` and `chains.solana`."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from typing import Any, Protocol, Self
 
 from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
@@ -32,6 +32,12 @@ class Chain(Protocol):
 
     def watch(self, holdings: Collection[Holding]) -> None:
         """Detect changes of these from now on, and give them as dirty in the next step, which comes at once."""
+
+    def recall(self, balances: Iterable[Balance]) -> None:
+        """Watch holdings whose balances were read, and recorded, before: dirty as soon as they are found to differ.
+
+        One full read at the head, in the next step, compares them all.
+        """
 
     def unwatch(self, holdings: Collection[Holding]) -> None:
         """Stop detecting changes of these. Unknown ones are ignored."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from chains.errors import BlockGone
 from chains.ethereum.answers import Header
+from chains.ethereum.marks import Marks
 from chains.model import BlockRef
 
 WINDOW: Final = 64
@@ -18,8 +19,8 @@ class Seen:
     """A block that the walk has passed."""
 
     ref: BlockRef
-    touched: set[int] = field(default_factory=set)
-    """Keys of holdings read because of this block: to be read again if it is orphaned."""
+    touched: Marks = field(default_factory=Marks)
+    """Holdings read because of this block: to be read again if it is orphaned."""
     given: bool = False
     """It was the head of a step."""
 

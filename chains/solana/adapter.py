@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from chains.errors import Unavailable
@@ -122,6 +122,10 @@ class SolanaChain:
     def watch(self, holdings: Collection[Holding]) -> None:
         """Watch these; they are dirty in the next step. Raises ValueError for an asset the chain wasn't given."""
         self._follower.watch(holdings)
+
+    def recall(self, balances: Iterable[Balance]) -> None:
+        """See `Chain.recall`; here they are read like any others that are watched."""
+        self._follower.watch([balance.holding for balance in balances])
 
     def unwatch(self, holdings: Collection[Holding]) -> None:
         """Stop watching these."""
