@@ -30,6 +30,10 @@ class Chain(Protocol):
         Raises `WrongNetwork` when every endpoint that answered is wrong, `Unavailable` when none answered.
         """
 
+    @property
+    def watched(self) -> Collection[Holding]:
+        """All that is watched. Going through it makes each holding anew; more may be watched meanwhile."""
+
     def watch(self, holdings: Collection[Holding]) -> None:
         """Detect changes of these from now on, and give them as dirty in the next step, which comes at once."""
 

@@ -13,28 +13,26 @@ from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
 from chains.model import Balance, Fee, Holding, Receipt, Step
 from watcher.clock import Clock, Stamp
-from watcher.closing import Settled, close, list_followed
+from watcher.closing import Settled, close
 from watcher.decide import decide
 from watcher.judge import Rules
 from watcher.metrics import Metrics
 from watcher.model import NewEvent, Session, TopUp
 from watcher.networks import mark_fresh, mark_stale
-from watcher.store.asks import list_unclosed
+from watcher.rotation import MOST_UNREAD, Rotation
+from watcher.store.attention import FIRST, Place, list_by_fee, list_unread, list_watched_of, moves_with_fee
 from watcher.store.blocks import (
     Owner,
     find_cursor,
     hold_shard,
-    list_attended,
-    list_by_fee,
-    list_watched,
     move_cursor,
-    moves_with_fee,
     note_watched_since,
     save_balances,
     take_shard,
 )
 from watcher.store.database import Database
 from watcher.store.events import record_events
+from watcher.watching import load, load_wallet
 
 log = structlog.get_logger()
 
@@ -44,6 +42,8 @@ CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
 MOST_AT_ONCE = 2_000
 """Balances recorded in one transaction."""
+FEE_PAGE = 50_000
+"""Holdings whose levels are compared with a new fee in one statement."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
 
@@ -70,7 +70,7 @@ class Observer:
         self._new_id = new_id
         self._name = name
         self._metrics = metrics
-        self._watched: set[Holding] = set()
+        self._rotation = Rotation()
         self._refreshing = asyncio.Lock()
         self._checked_at: datetime | None = None
         self._fee: Fee | None = None
@@ -92,29 +92,29 @@ class Observer:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def refresh_watched(self) -> None:
-        """Take up what was registered since, and let go of what was removed."""
+        """Take up all that is watched now, and let go of what is not."""
+        network = self._rules.network
         async with self._refreshing:
-            network = self._rules.network
-            async with self._database.begin() as conn:
-                listed = set(await list_watched(conn, network.id))
-            wanted = {holding for holding in listed if network.find_asset(holding.asset) is not None}
-            if left_out := listed - wanted:
-                assets = sorted({holding.asset for holding in left_out})
-                log.warning("assets.not_configured", network=network.name, assets=assets, holdings=len(left_out))
-            gone, new = self._watched - wanted, wanted - self._watched
-            if gone:
-                self.chain.unwatch(gone)
-            if new:
-                self.chain.watch(new)
-            self._watched = wanted
-        if gone or new:
-            log.info("watching.changed", network=network.name, watched=len(wanted), new=len(new))
+            count, new = await load(self._database, network, self.chain)
+        if new:
+            log.info("watching.changed", network=network.name, watched=count, new=new)
 
-    async def nudge(self) -> None:
-        """Read what needs attention here now, though no block has touched it."""
+    async def refresh_wallet(self, tenant: str, wallet_id: str) -> None:
+        """The same of one wallet."""
+        async with self._refreshing:
+            changed = await load_wallet(self._database, self._rules.network, self.chain, tenant, wallet_id)
+        if changed:
+            log.info("watching.changed", network=self._rules.network.name, watched=len(self.chain.watched))
+
+    async def nudge(self, *wallet_of: str) -> None:
+        """Read a wallet here now (tenant, id), though no block has touched it; or what needs attention."""
+        network = self._rules.network.id
         async with self._database.begin() as conn:
-            attended = await list_attended(conn, self._rules.network.id)
-        self.chain.watch(attended & self._watched)
+            if wallet_of:
+                due = list(await list_watched_of(conn, network, *wallet_of))
+            else:
+                due = await list_unread(conn, network, limit=MOST_UNREAD)
+        self.chain.watch([at for at in due if at in self.chain.watched])
 
     async def _check_endpoints(self) -> None:
         now = self._clock.now()
@@ -134,24 +134,33 @@ class Observer:
         """Read, decide and record one step. Raises `ChainError` or `Fenced`, and then nothing was written."""
         network = self._rules.network
         async with self._database.begin() as conn:
-            attended = await list_attended(conn, network.id)
-            asks = await list_followed(conn, network.id, now=self._clock.now())
-            needed = await list_unclosed(conn, network.id)
+            turn = await self._rotation.next(conn, network.id, now=self._clock.now(), height=step.block.number)
             depends_on_fee = await moves_with_fee(conn, network.id)
-        fee = await self.chain.fee() if depends_on_fee else None
-        moved = await self._list_by_fee() if self._fee_moved(fee) else set()
-        wanted = sorted((step.dirty | attended | moved) & self._watched)
-        balances = await self.chain.balances(wanted, step.block) if wanted else ()
-        settled = await self._read_settled(asks, {holding for _, _, holding in needed})
+        wanted = {at for at in (*step.dirty, *turn.attended) if at in self.chain.watched}
+        async with _Together() as together:
+            reading = together.create_task(self._read(wanted, step))
+            settling = together.create_task(self._read_settled(turn.asks, {at for _, _, at in turn.needed}))
+            pricing = together.create_task(self._read_fee(wanted=depends_on_fee))
+        balances, settled, fee = reading.result(), settling.result(), pricing.result()
         if fee is not None:
+            moved = await self._list_by_fee(fee)
+            balances = (*balances, *await self._read(moved - wanted, step))
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
-        beside = {(a.tenant, a.wallet) for a, _ in asks} | {(tenant, wallet) for tenant, wallet, _ in needed}
-        await self._record(step, owner, balances, settled, [a.id for a, _ in asks], beside=beside, fee=fee)
+        asks = [ask for ask, _ in turn.asks]
+        beside = {(a.tenant, a.wallet) for a in asks} | {(tenant, wallet) for tenant, wallet, _ in turn.needed}
+        await self._record(step, owner, balances, settled, [a.id for a in asks], beside=beside, fee=fee)
         if self._fee_moved(fee):
             self._fee = fee
         self._metrics.head.labels(network.name).set(step.block.number)
         if step.orphaned or step.gap:
-            log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap)
+            changed = len(step.dirty)
+            log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap, changed=changed)
+
+    async def _read(self, holdings: Collection[Holding], step: Step) -> tuple[Balance, ...]:
+        return await self.chain.balances(sorted(holdings), step.block) if holdings else ()
+
+    async def _read_fee(self, *, wanted: bool) -> Fee | None:
+        return await self.chain.fee() if wanted else None
 
     async def _record(
         self,
@@ -240,9 +249,16 @@ class Observer:
                     return receipt
         return None
 
-    async def _list_by_fee(self) -> set[Holding]:
-        async with self._database.begin() as conn:
-            return await list_by_fee(conn, self._rules.network.id)
+    async def _list_by_fee(self, fee: Fee) -> set[Holding]:
+        """Watched holdings that stand otherwise since the fee has moved: found by comparing columns, page by page."""
+        network, moved = self._rules.network, set[Holding]()
+        behind: Place | None = FIRST if self._fee_moved(fee) else None
+        while behind is not None:
+            async with self._database.begin() as conn:
+                cost = fee.cost(network.typical_gas)
+                found, behind = await list_by_fee(conn, network.id, cost, behind=behind, limit=FEE_PAGE)
+            moved.update(at for at in found if at in self.chain.watched)
+        return moved
 
     def _fee_moved(self, fee: Fee | None) -> bool:
         if fee is None:
@@ -258,3 +274,13 @@ class Observer:
         async with self._database.begin() as conn:
             events = await mark_stale(conn, self._rules, stamp, reason=reason)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+
+
+class _Together(asyncio.TaskGroup):
+    """Reads at the same time; the first that fails ends the others, and is raised itself."""
+
+    async def __aexit__(self, *exc: object) -> None:
+        try:
+            await super().__aexit__(*exc)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None

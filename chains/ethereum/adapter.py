@@ -74,7 +74,7 @@ class EthereumChain:
         self._reader = BalanceReader(self._rpc, clock)
         self._wake = asyncio.Event()
         self._heads = HeadFeed(ws_urls, self._wake, silence_seconds=max(stale_seconds, 2 * poll_seconds))
-        registry = Registry(network, assets)
+        self._registry = registry = Registry(network, assets)
         detector = Detector(
             self._rpc,
             registry,
@@ -121,6 +121,11 @@ class EthereumChain:
     async def check(self) -> None:
         """Ask each endpoint for its chain id. Raises `WrongNetwork`, `Unavailable`."""
         await self._rpc.check()
+
+    @property
+    def watched(self) -> Collection[Holding]:
+        """All that is watched."""
+        return self._registry
 
     def watch(self, holdings: Collection[Holding]) -> None:
         """Watch these; they are dirty in the next step. Raises ValueError for an asset the chain wasn't given."""

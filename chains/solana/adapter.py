@@ -85,10 +85,11 @@ class SolanaChain:
             identity=identity if genesis_hash is not None else None,
             resync=resync,
         )
+        self._registry = Registry(self._mints)
         self._follower = Follower(
             self._rpc,
             self._reader,
-            Registry(self._mints),
+            self._registry,
             self._feed,
             wake,
             ledger=self._ledger,
@@ -118,6 +119,11 @@ class SolanaChain:
     async def check(self) -> None:
         """Ask each endpoint for its genesis hash. Raises `WrongNetwork`, `Unavailable`."""
         await self._rpc.check()
+
+    @property
+    def watched(self) -> Collection[Holding]:
+        """All that is watched."""
+        return self._registry
 
     def watch(self, holdings: Collection[Holding]) -> None:
         """Watch these; they are dirty in the next step. Raises ValueError for an asset the chain wasn't given."""

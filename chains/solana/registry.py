@@ -1,7 +1,7 @@
 """Which holdings are watched, and in which account each one lies."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -146,6 +146,18 @@ class Registry:
     def at(self, accounts: Iterable[str]) -> set[Holding]:
         """The watched holdings that lie in some accounts."""
         return {holding for account in accounts for holding in self._holdings.get(account, ())}
+
+    def __contains__(self, holding: object) -> bool:
+        """Whether a holding is watched."""
+        return isinstance(holding, Holding) and self.has(holding)
+
+    def __iter__(self) -> Iterator[Holding]:
+        """Every watched holding at the time of asking."""
+        return iter([*self._accounts, *self._waiting])
+
+    def __len__(self) -> int:
+        """How many holdings are watched."""
+        return len(self._accounts) + len(self._waiting)
 
     def all(self) -> set[Holding]:
         """Every watched holding."""

@@ -42,6 +42,10 @@ class FakeChain:
     async def check(self) -> None:
         self._raise()
 
+    @property
+    def watched(self) -> Collection[Holding]:
+        return self._watched
+
     def watch(self, holdings: Collection[Holding]) -> None:
         self._watched |= set(holdings)
         self._dirty |= set(holdings)

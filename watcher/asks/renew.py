@@ -49,8 +49,8 @@ async def renew_ask(
     key = (ask.tenant, ask.kind, ask.id)
     events = await withdraw_pointless(conn, key, stamp)
     events += await refresh_asks(conn, [key], ground.network, settings.networks, stamp)
-    await tell_watching(conn, [ground.network.id])
-    await tell_nudge(conn, [ground.network.id])
+    await tell_watching(conn, [ground.network.id], ask.tenant, ask.wallet)
+    await tell_nudge(conn, [ground.network.id], ask.tenant, ask.wallet)
     return True, events
 
 

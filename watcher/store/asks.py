@@ -134,10 +134,13 @@ def unclosed() -> Any:
     return and_(need.c.closed_at.is_(None), *_counted())
 
 
-async def list_unclosed(conn: AsyncConnection, network: NetworkId) -> list[tuple[str, str, Holding]]:
-    """Tenant, wallet and holding of each need that something may still be asked for."""
-    query = select(need.c.tenant, need.c.wallet, need.c.asset, need.c.address)
-    rows = await conn.execute(query.where(need.c.network == network, unclosed()).distinct())
+async def list_unclosed(
+    conn: AsyncConnection, network: NetworkId, *, behind: tuple[str, str], limit: int
+) -> list[tuple[str, str, Holding]]:
+    """Tenant, wallet and holding of needs that something may still be asked for: the next ones by asset and address."""
+    query = select(need.c.tenant, need.c.wallet, need.c.asset, need.c.address).distinct()
+    here = (need.c.network == network, unclosed(), tuple_(need.c.asset, need.c.address) > behind)
+    rows = await conn.execute(query.where(*here).order_by(need.c.asset, need.c.address).limit(limit))
     return [(tenant, wallet, Holding(network, asset, address)) for tenant, wallet, asset, address in rows]
 
 

@@ -1,0 +1,52 @@
+"""What each step looks at beside what the block touched: all of it while it is little, else a part in turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chains.model import Holding, NetworkId
+from watcher.closing import list_due, list_followed
+from watcher.model import Session, TopUp
+from watcher.store.asks import list_unclosed
+from watcher.store.attention import FIRST, after, list_attended, list_unread
+
+MOST_UNREAD: Final = 2_000
+MOST_ATTENDED: Final = 200
+"""Holdings that are low, asked for or needed; when there are more, each comes round every so many steps."""
+MOST_FOLLOWED: Final = 200
+"""Top-ups, and needs, whose balance at the closing depth is looked at in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One step's part."""
+
+    attended: Sequence[Holding]
+    asks: Sequence[tuple[TopUp, Sequence[Session]]]
+    needed: Sequence[tuple[str, str, Holding]]
+    """Tenant, wallet, holding."""
+
+
+class Rotation:
+    """Where each rotation of one network stands. It may be lost: it begins anew."""
+
+    def __init__(self) -> None:
+        self._attended = FIRST
+        self._followed = ""
+        self._needed = FIRST
+
+    async def next(self, conn: AsyncConnection, network: NetworkId, *, now: datetime, height: int) -> Turn:
+        """What was never judged comes before all, and top-ups whose link is due at this height before other ones."""
+        unread = await list_unread(conn, network, limit=MOST_UNREAD)
+        attended = await list_attended(conn, network, behind=self._attended, limit=MOST_ATTENDED)
+        due = await list_due(conn, network, height=height, limit=MOST_FOLLOWED)
+        asks = await list_followed(conn, network, now=now, behind=self._followed, limit=MOST_FOLLOWED)
+        needed = await list_unclosed(conn, network, behind=self._needed, limit=MOST_FOLLOWED)
+        self._attended = after(attended, MOST_ATTENDED)
+        self._followed = asks[-1][0].id if len(asks) >= MOST_FOLLOWED else ""
+        self._needed = after([holding for _, _, holding in needed], MOST_FOLLOWED)
+        known = {ask.id for ask, _ in asks}
+        return Turn([*unread, *attended], [*asks, *(each for each in due if each[0].id not in known)], needed)
