@@ -1,8 +1,8 @@
 """One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -137,7 +137,7 @@ class Observer:
             turn = await self._rotation.next(conn, network.id, now=self._clock.now(), height=step.block.number)
             depends_on_fee = await moves_with_fee(conn, network.id)
         wanted = {at for at in (*step.dirty, *turn.attended) if at in self.chain.watched}
-        async with _Together() as together:
+        async with _together() as together:
             reading = together.create_task(self._read(wanted, step))
             settling = together.create_task(self._read_settled(turn.asks, {at for _, _, at in turn.needed}))
             pricing = together.create_task(self._read_fee(wanted=depends_on_fee))
@@ -276,11 +276,11 @@ class Observer:
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
 
 
-class _Together(asyncio.TaskGroup):
+@asynccontextmanager
+async def _together() -> AsyncIterator[asyncio.TaskGroup]:
     """Reads at the same time; the first that fails ends the others, and is raised itself."""
-
-    async def __aexit__(self, *exc: object) -> None:
-        try:
-            await super().__aexit__(*exc)
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chains.model import Holding, NetworkId
 from watcher.closing import list_due, list_followed
 from watcher.model import Session, TopUp
-from watcher.store.asks import list_unclosed
-from watcher.store.attention import FIRST, after, list_attended, list_unread
+from watcher.store.attention import FIRST, after, list_attended, list_unclosed, list_unread
 
 MOST_UNREAD: Final = 2_000
 MOST_ATTENDED: Final = 200

@@ -39,7 +39,7 @@ class Sweep:
         self._tokens = tokens
         self._size = min(size, AT_ONCE)
         self._rate = calls_a_minute / 60
-        self._most = max(calls_a_minute, float(len(tokens))) if calls_a_minute else 0.0
+        self._most: float = max(calls_a_minute, len(tokens)) if calls_a_minute else 0
         self._clock = clock
         self._left, self._counted_at = self._most, clock()
 

@@ -79,6 +79,16 @@ async def list_attended(conn: AsyncConnection, network: NetworkId, *, behind: Pl
     return [Holding(network, *place) for place in await conn.execute(query)]
 
 
+async def list_unclosed(
+    conn: AsyncConnection, network: NetworkId, *, behind: Place, limit: int
+) -> list[tuple[str, str, Holding]]:
+    """Tenant, wallet and holding of needs that something may still be asked for: the next ones by asset and address."""
+    query = select(need.c.tenant, need.c.wallet, need.c.asset, need.c.address).distinct()
+    here = (need.c.network == network, unclosed(), _place(need) > behind)
+    rows = await conn.execute(query.where(*here).order_by(need.c.asset, need.c.address).limit(limit))
+    return [(tenant, wallet, Holding(network, asset, address)) for tenant, wallet, asset, address in rows]
+
+
 async def moves_with_fee(conn: AsyncConnection, network: NetworkId) -> bool:
     """Whether some level on this network is counted in transactions, or some need leaves room for gas."""
     levels = select(requirement.c.asset).where(requirement.c.network == network, requirement.c.by_fee).limit(1)
