@@ -2,8 +2,8 @@
 
 `RPC_URL=… ADDRESSES=FILE THRESHOLD=WEI POLL_MS=250 .venv/bin/python -m benchmarks.subject` watches the coins of the
 addresses in the file, one a line, and prints JSON lines: `ready` once each was read, then `low` and `recovered` with
-address, block and the time in ms, and `retracted` for a `low` whose block was orphaned and whose reason is gone. `WS_URL`,
-where there is one, wakes it at each head.
+address, block and the time in ms, and `retracted` for a `low` whose block was orphaned and whose reason is gone.
+`WS_URL`, where there is one, wakes it at each head.
 """
 
 import asyncio

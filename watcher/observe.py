@@ -141,7 +141,10 @@ class Observer:
             reading = together.create_task(self._read(wanted, step))
             settling = together.create_task(self._read_settled(turn.asks, {at for _, _, at in turn.needed}))
             pricing = together.create_task(self._read_fee(wanted=depends_on_fee))
-        balances, settled, fee = reading.result(), settling.result(), pricing.result()
+        must = {*step.dirty, *turn.judged, *(at for _, _, at in turn.needed)}
+        read = reading.result()
+        balances = tuple(b for b in read if b.holding in must or b.amount != turn.attended.get(b.holding))
+        settled, fee = settling.result(), pricing.result()
         if fee is not None:
             moved = await self._list_by_fee(fee)
             balances = (*balances, *await self._read(moved - wanted, step))

@@ -168,7 +168,8 @@ class EthereumChain:
     async def settled_balances(self, holdings: Collection[Holding]) -> tuple[Balance, ...]:
         """Balances at the closing depth. Raises `Unavailable`, also on a chain too young."""
         try:
-            return await self.balances(holdings, (await self._settled()).ref)
+            deep = self._follower.find_deep(self._close_at) if isinstance(self._close_at, int) else None
+            return await self.balances(holdings, deep or (await self._settled()).ref)
         except BlockGone as error:
             raise Unavailable(f"the closing block cannot be read: {error}") from error
 

@@ -99,6 +99,11 @@ class Follower:
         if block_hash == self._given_at:
             self._registry.note(balances, self._given.keys)
 
+    def find_deep(self, confirmations: int) -> BlockRef | None:
+        """The block with that many confirmations at the head that was seen last; None where it isn't remembered."""
+        tip = self._ring.tip
+        return None if tip is None else self._ring.find(tip.ref.number - max(confirmations, 1) + 1)
+
     def unwatch(self, holdings: Collection[Holding]) -> None:
         """Remove holdings."""
         self._registry.remove(holdings)
@@ -121,14 +126,14 @@ class Follower:
                 log.warning("look.failed", reason=str(error))
                 await asyncio.sleep(min(self._poll, 1.0))
                 continue
-            if step is None:
+            if step is not None:
+                yield step
+                self._given = Marks()
+                self._orphaned = []
+                self._gap = self._first = False
+            if not self._pending:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._poll)
-                continue
-            yield step
-            self._given = Marks()
-            self._orphaned = []
-            self._gap = self._first = False
 
     def _resume(self, after: BlockRef | None) -> None:
         """Start from the stored cursor. What an abandoned step gave is dirty again."""

@@ -48,6 +48,10 @@ class Ring:
     def __iter__(self) -> Iterator[Seen]:
         return iter(self._blocks.values())
 
+    def find(self, number: int) -> BlockRef | None:
+        """The block of that number; None where it isn't here."""
+        return next((seen.ref for seen in reversed(self._blocks.values()) if seen.ref.number == number), None)
+
     @property
     def tip(self) -> Seen | None:
         """The newest block."""
@@ -97,6 +101,8 @@ async def walk(
         new.append(block)
         if block.number <= oldest or head.number - tip.ref.number > WINDOW:
             return Walk((head,), await _orphans(ring, still_canonical), gap=True)
+        if block.parent in ring:
+            return Walk(tuple(reversed(new)), ring.above(block.parent), gap=False)
         block = _checked(block, await parent_of(block))
     return Walk(tuple(reversed(new)), ring.above(block.hash), gap=False)
 

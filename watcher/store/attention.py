@@ -26,9 +26,8 @@ async def list_watched(
     needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
     parts = [_page(each, behind, limit) for each in (required, needed, awaited(network))]
     places = union(*parts).order_by("asset", "address").limit(limit).subquery()
-    same = and_(holding.c.network == network, holding.c.asset == places.c.asset, holding.c.address == places.c.address)
     columns = (places.c.asset, places.c.address, holding.c.balance, holding.c.height, holding.c.hash)
-    query = select(*columns).outerjoin(holding, same).order_by(places.c.asset, places.c.address)
+    query = select(*columns).outerjoin(holding, _same(network, places)).order_by(places.c.asset, places.c.address)
     return [_read(row, network) for row in (await conn.execute(query)).mappings()]
 
 
@@ -67,16 +66,23 @@ async def list_unread(conn: AsyncConnection, network: NetworkId, *, limit: int) 
     return [Holding(network, *place) for place in await conn.execute(query.limit(limit))]
 
 
-async def list_attended(conn: AsyncConnection, network: NetworkId, *, behind: Place, limit: int) -> list[Holding]:
-    """Holdings that are low, asked for, or needed, in order: the next ones of a rotation."""
+async def list_attended(
+    conn: AsyncConnection, network: NetworkId, *, behind: Place, limit: int
+) -> list[tuple[Holding, int | None]]:
+    """Holdings that are low, asked for, or needed, the next ones of a rotation. With the balance read last."""
     columns = (requirement.c.asset, requirement.c.address)
     low = select(*columns).where(requirement.c.network == network, requirement.c.status != HoldingStatus.OK.value)
     same = and_(top_up.c.tenant == requirement.c.tenant, top_up.c.wallet == requirement.c.wallet)
     asked = select(*columns).join(top_up, same).where(requirement.c.network == network, _active())
     needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
     parts = [_page(each, behind, limit) for each in (low, asked, needed, awaited(network))]
-    query = union(*parts).order_by("asset", "address").limit(limit)
-    return [Holding(network, *place) for place in await conn.execute(query)]
+    places = union(*parts).order_by("asset", "address").limit(limit).subquery()
+    query = select(places.c.asset, places.c.address, holding.c.balance).outerjoin(holding, _same(network, places))
+    found = await conn.execute(query.order_by(places.c.asset, places.c.address))
+    return [
+        (Holding(network, asset, address), None if balance is None else int(balance))
+        for asset, address, balance in found
+    ]
 
 
 async def list_unclosed(
@@ -109,7 +115,6 @@ async def list_by_fee(
     rows = page.subquery()
     last = select(rows.c.asset, rows.c.address).order_by(rows.c.asset.desc(), rows.c.address.desc()).limit(1)
     end = (await conn.execute(last)).one_or_none()
-    same = and_(holding.c.network == network, holding.c.asset == rows.c.asset, holding.c.address == rows.c.address)
     trigger, critical = (_units(rows.c.level[name], cost) for name in ("trigger", "critical"))
     stands = case(
         (holding.c.balance < critical, HoldingStatus.CRITICAL.value),
@@ -117,7 +122,11 @@ async def list_by_fee(
         else_=HoldingStatus.OK.value,
     )
     moved = or_(rows.c.status != stands, rows.c.ended_at.is_not(None))
-    query = select(rows.c.asset, rows.c.address).join(holding, same).where(moved, holding.c.balance.is_not(None))
+    query = (
+        select(rows.c.asset, rows.c.address)
+        .join(holding, _same(network, rows))
+        .where(moved, holding.c.balance.is_not(None))
+    )
     found = [Holding(network, *place) for place in await conn.execute(query)]
     return found, None if end is None else (end[0], end[1])
 
@@ -132,6 +141,11 @@ def _page(query: Any, behind: Place, limit: int) -> Any:
     asset, address = query.selected_columns
     ordered = query.where(tuple_(asset, address) > behind).order_by(asset, address).distinct().limit(limit)
     return select(ordered.subquery())
+
+
+def _same(network: NetworkId, places: Any) -> Any:
+    here = (holding.c.asset == places.c.asset, holding.c.address == places.c.address)
+    return and_(holding.c.network == network, *here)
 
 
 def _place(table: Any) -> Any:
