@@ -45,7 +45,7 @@ class EthereumChain:
         poll_seconds: float = 2.0,
         stale_seconds: float = 60.0,
         max_head_age_seconds: float | None = None,
-        slice_size: int = 5_000,
+        slice_size: int = 4_000,
         sweep_calls_a_minute: float = 60,
         trace: bool = True,
         sweep_on: Mapping[str, Collection[str]] | None = None,

@@ -32,6 +32,9 @@ _CHECK_SECONDS: Final = 3600.0
 _MOST_DIRTY: Final = 20_000
 """Holdings of one step."""
 
+_MOST_PASSED_OVER: Final = 8
+"""Turns of the rotation in a row that newer blocks may take the time of."""
+
 _BLOCKS_AT_ONCE: Final = 8
 """Blocks looked into at once, so that networks of four blocks a second are kept up with."""
 
@@ -72,6 +75,7 @@ class Follower:
         self._given = Marks()
         self._given_at = ""
         self._swept: set[int] = set()
+        self._passed_over = 0
         self._orphaned: list[BlockRef] = []
         self._unknown_code = array("I")
         self._lower_looks = 0
@@ -131,9 +135,28 @@ class Follower:
                 self._given = Marks()
                 self._orphaned = []
                 self._gap = self._first = False
-            if not self._pending:
+                await self._take_turn()
+            if not (self._pending or self._swept):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._poll)
+
+    async def _take_turn(self) -> None:
+        """While there is nothing else to do: those whose turn it is are compared, at the block of the last step."""
+        tip = self._ring.tip
+        if tip is None or self._pending or (self._wake.is_set() and self._passed_over < _MOST_PASSED_OVER):
+            self._passed_over += 1
+            return
+        self._passed_over = 0
+        turn, at = self._sweep.next_turn(), str(tip.ref.hash)
+
+        async def read(endpoint: Endpoint) -> None:
+            codes = partial(self._detector.learn_codes, endpoint, turn, at)
+            await together((partial(self._sweep.read, endpoint, turn, at, self._swept), codes), at_once=2)
+
+        try:
+            await self._rpc.on_one(read)
+        except (Unavailable, BlockGone) as error:
+            log.info("sweep.failed", reason=str(error))
 
     def _resume(self, after: BlockRef | None) -> None:
         """Start from the stored cursor. What an abandoned step gave is dirty again."""
@@ -169,8 +192,7 @@ class Follower:
         unknown = self._unknown_code[:]
         if not (way.new or way.orphaned or self._pending or self._first):
             return None
-        turn = self._sweep.next_turn()
-        touched = await self._gather(endpoint, way, head, [*unknown, *turn], turn)
+        touched = await self._gather(endpoint, way, head, unknown)
         del self._unknown_code[: len(unknown)]
         for block in touched:
             self._unknown_code.extend(block.doubtful)
@@ -197,10 +219,8 @@ class Follower:
 
         return await walk(self._ring, head, parent_of, still_canonical)
 
-    async def _gather(
-        self, endpoint: Endpoint, way: Walk, head: Header, in_doubt: Sequence[int], turn: Sequence[int]
-    ) -> list[Touched]:
-        """What each new block touched, and what differs among those whose turn it is; codes are learnt meanwhile.
+    async def _gather(self, endpoint: Endpoint, way: Walk, head: Header, in_doubt: Sequence[int]) -> list[Touched]:
+        """What each new block touched; codes are learnt meanwhile.
 
         Nothing is looked up of the first step and of gaps, which touch everything. Codes are read at the head: whose
         code may have changed in these blocks is dirty for that alone, and looked at with the next one.
@@ -211,8 +231,7 @@ class Follower:
             if not self._touches_everything(way):
                 found.extend(await self._detect(endpoint, way))
 
-        sweep = partial(self._sweep.read, endpoint, turn, head.hash, self._swept)
-        reads = (detect, sweep, partial(self._detector.learn_codes, endpoint, in_doubt, head.hash))
+        reads = (detect, partial(self._detector.learn_codes, endpoint, in_doubt, head.hash))
         await together(reads, at_once=len(reads))
         return found
 

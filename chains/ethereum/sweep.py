@@ -15,8 +15,8 @@ from chains.rpc import Endpoint
 
 log = structlog.get_logger()
 
-AT_ONCE: Final = 5_000
-"""Addresses of one read: one call a watched asset."""
+AT_ONCE: Final = 4_000
+"""Addresses of one read: one call a watched asset, and one for codes."""
 _PARALLEL: Final = 2
 
 

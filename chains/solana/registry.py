@@ -37,6 +37,8 @@ class Mints:
         self._reader = reader
         self._clock = clock
         self._known: dict[str, Mint] = {}
+        self._found: dict[Holding, str] = {}
+        """Token accounts of watched holdings: deriving one costs more than reading it."""
         self._none: dict[str, float] = {}
         """Mints that are none, or have other decimals than configured, and when each one is looked at again."""
         self._told: set[str] = set()
@@ -58,6 +60,7 @@ class Mints:
         """The ledger was wiped: whatever was a mint may be none."""
         self._known.clear()
         self._none.clear()
+        self._found.clear()
 
     def knows(self, holding: Holding) -> bool:
         """Whether the account of a holding can be found: its mint was learnt, or it needs none."""
@@ -71,7 +74,8 @@ class Mints:
         """The account that a holding lies in. Raises KeyError before its mint was learnt."""
         if holding.asset == NATIVE:
             return holding.address
-        return associated_account(holding.address, holding.asset, self.program(holding.asset))
+        known = self._found.get(holding)
+        return known or associated_account(holding.address, holding.asset, self.program(holding.asset))
 
     def check(self, holding: Holding) -> None:
         """Raises ValueError for a holding of an asset that this chain wasn't given, or at what is no address."""

@@ -57,7 +57,9 @@ async def test_a_change_that_was_seen_and_went_back_unseen_is_found(anvil: Anvil
         assert [b.amount for b in await chain.balances(sorted(step.dirty), step.block)] == [9]
         await anvil.rpc("anvil_setBalance", wallet, hex(0))
         await anvil.mine()
-        assert (await anext(steps)).dirty == {coin(wallet)}
+        while not (step := await anext(steps)).dirty:
+            await anvil.mine()
+        assert [b.amount for b in await chain.balances(sorted(step.dirty), step.block)] == [0]
 
 
 @pytest.mark.parametrize(("calls", "read"), [(0, 0), (600, 1)])
@@ -69,8 +71,13 @@ async def test_the_rotation_keeps_to_its_budget(anvil: Anvil, calls: float, read
             step = await anext(steps)
             await chain.balances(sorted(step.dirty), step.block)
             await anvil.rpc("anvil_setBalance", WALLETS[9], hex(5))
-            await anvil.mine()
-            assert len((await anext(steps)).dirty) == read
+            seen = 0
+            for _ in range(4):
+                await anvil.mine()
+                step = await anext(steps)
+                await chain.balances(sorted(step.dirty), step.block)
+                seen += len(step.dirty)
+            assert seen == read
 
 
 async def test_many_new_ones_come_in_steps_of_a_bounded_size(anvil: Anvil) -> None:
