@@ -47,8 +47,9 @@ class Rotation:
         """What was never judged comes before all, and top-ups whose link is due at this height before other ones."""
         unread = await list_unread(conn, network, limit=MOST_UNREAD)
         attended = await list_attended(conn, network, behind=self._attended, limit=MOST_ATTENDED)
-        due = await list_due(conn, network, height=height, limit=MOST_FOLLOWED)
         asks = await list_followed(conn, network, now=now, behind=self._followed, limit=MOST_FOLLOWED)
+        some = len(asks) >= MOST_FOLLOWED or self._followed
+        due = await list_due(conn, network, height=height, limit=MOST_FOLLOWED) if some else []
         judged = frozenset(self._next_judged([at for at, _ in attended]))
         needed = await list_unclosed(conn, network, behind=self._needed, limit=MOST_FOLLOWED)
         self._attended = after([at for at, _ in attended], MOST_ATTENDED)

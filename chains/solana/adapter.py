@@ -207,8 +207,9 @@ class SolanaChain:
         found = await self._reader.read(accounts, commitment, min_slot)
         if ledger not in (None, self._ledger.local):
             raise Unavailable("the ledger was wiped meanwhile")
+        slots = {slot: BlockRef(slot, None) for _, slot in found}
         return tuple(
-            Balance(holding, self._amount(holding, account), BlockRef(slot, None))
+            Balance(holding, self._amount(holding, account), slots[slot])
             for holding, (account, slot) in zip(holdings, found, strict=True)
         )
 

@@ -77,6 +77,17 @@ class Mints:
         known = self._found.get(holding)
         return known or associated_account(holding.address, holding.asset, self.program(holding.asset))
 
+    def find_account(self, holding: Holding) -> str:
+        """The same, and kept for as long as the holding is watched."""
+        account = self.account_of(holding)
+        if holding.asset != NATIVE:
+            self._found[holding] = account
+        return account
+
+    def let_go(self, holding: Holding) -> None:
+        """Its account need not be known any more."""
+        self._found.pop(holding, None)
+
     def check(self, holding: Holding) -> None:
         """Raises ValueError for a holding of an asset that this chain wasn't given, or at what is no address."""
         Pubkey.from_string(holding.address)
@@ -113,6 +124,7 @@ class Registry:
         freed = set()
         for holding in holdings:
             self._waiting.pop(holding, None)
+            self._mints.let_go(holding)
             account = self._accounts.pop(holding, None)
             if account is None:
                 continue
@@ -141,7 +153,7 @@ class Registry:
         fresh = set()
         for holding in [holding for holding in self._waiting if self._mints.knows(holding)]:
             del self._waiting[holding]
-            account = self._accounts[holding] = self._mints.account_of(holding)
+            account = self._accounts[holding] = self._mints.find_account(holding)
             if account not in self._holdings:
                 fresh.add(account)
             self._holdings[account] = (*self._holdings.get(account, ()), holding)
