@@ -1,6 +1,7 @@
 """Many wallets: what a step looks at is bounded, and what changes is taken up one wallet at a time."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_utils.address import to_checksum_address
@@ -32,7 +33,7 @@ async def register_many(world: World, count: int) -> None:
     """Wallets `w-0` and so on, taken up together."""
     async with world.database.begin() as conn:
         for number in range(count):
-            body = {"id": f"w-{number}", "addresses": {"local-evm": at(number).address}, "policy": "default"}
+            body: dict[str, Any] = {"id": f"w-{number}", "addresses": {"local-evm": at(number).address}, "policy": "default"}
             spec = WalletSpec(**body, body=body)
             await register_wallet(conn, spec, world.tenant, world.settings, world.stamp())
     await world.observer.refresh_watched()
