@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 PACKAGES := chains notifier config watcher tests benchmarks scripts examples
 
-.PHONY: setup demo test quick acceptance bench check lint format lock clean
+.PHONY: setup demo test quick own-postgres acceptance bench check lint format lock clean
 
 setup: .venv/.ready node_modules/.ready  ## Python environment and local chains, from the lock files
 
@@ -22,6 +22,9 @@ test: setup check quick acceptance  ## Everything
 
 quick: setup  ## All but the tests that run the whole daemon, or a soak
 	$(PY) -m pytest -m "not acceptance" -n 2
+
+own-postgres: setup  ## The quick ones, on a PostgreSQL of this machine's own
+	$(PY) -m scripts.own_postgres $(PY) -m pytest -m "not acceptance" -n 2
 
 acceptance: setup scripts/setup  ## The daemon as a process of its own, soaks, and pages in a real browser
 	scripts/setup browser

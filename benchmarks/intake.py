@@ -32,6 +32,8 @@ data_dir = "data"
 console = false
 [networks.local-evm]
 http = ["{rpc}"]
+[policies.default]
+networks = ["local-evm"]
 [tenants.default.sources.app]
 secret = "{secret}"
 """

@@ -65,7 +65,7 @@ class TransactionNeeds:
     reads: frozenset[str]
     """Addresses it depends on: when a block touches one, look again."""
     unknown_assets: tuple[str, ...]
-    """Tokens that it takes and that are not of the known ones."""
+    """Tokens that it takes, that are not of the known ones, and of which too little is there."""
     calls: int
     """Node calls that it cost."""
 

@@ -5,15 +5,12 @@ belongs here.
 """
 
 import itertools
-import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
-import aiohttp
 import structlog
-from yarl import URL
 
 from chains.errors import BlockGone, ChainError, RpcError, Unavailable, WrongNetwork
 from chains.rpc_answer import (
@@ -22,11 +19,16 @@ from chains.rpc_answer import (
     Null,
     Verdict,
     classify_common,
+    find_rest,
     load,
     read_batch,
     read_one,
-    retry_after,
 )
+from chains.rpc_budget import TOO_LARGE, UNLIMITED, Allowance, Budget, is_size
+from chains.rpc_endpoint import Endpoint, OnCall, find_host
+from chains.rpc_http import Failed, TooLong, Wire
+
+__all__ = ["TOO_LARGE", "Endpoint", "Identity", "Request", "RpcClient"]
 
 log = structlog.get_logger()
 
@@ -34,26 +36,6 @@ T = TypeVar("T")
 
 Request = tuple[str, Sequence[Any]]
 """A method and its parameters."""
-
-TOO_LARGE: Final = 413
-"""The code of the RpcError made from an HTTP 413, so that callers can halve what they ask."""
-
-
-@dataclass(slots=True, eq=False)
-class Endpoint:
-    """One URL and how it has behaved."""
-
-    url: str = field(repr=False)
-    host: str
-    """Host and port: all that messages say of it."""
-    known: bool = False
-    """It has said who it is, and not been lost since."""
-    quarantined: bool = False
-    """It serves another chain: never asked anything but who it is."""
-    rests_until: float = 0.0
-    """Monotonic seconds; it asked for a rest, and is not asked before."""
-    doubted_until: float = 0.0
-    """Monotonic seconds; it failed lately, and is asked after the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +46,8 @@ class Identity:
     is_ours: Callable[[Any], bool]
 
 
-class _Failed(Exception):
-    """An endpoint gave nothing usable; the message says why, without its URL."""
+class _TooMany(Exception):
+    """Fewer calls together may get an answer."""
 
 
 class RpcClient:
@@ -85,32 +67,39 @@ class RpcClient:
         connections: int = 32,
         classify: Classify = classify_common,
         identity: Identity | None = None,
+        budgets: Mapping[str, Budget] | None = None,
+        on_call: OnCall | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`max_bytes` bounds an answer after decompression; `doubt_seconds` is how long a failure counts.
 
         With `identity`, each endpoint is asked who it is before its first use and after each failure.
+        `budgets` are by host, `*` for the rest; each is shared by all who ask through this client.
         """
-        self.endpoints = tuple(Endpoint(url, _host(url)) for url in urls)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        found = budgets or {}
+        hosts = [(url, find_host(url)) for url in urls]
+        self.endpoints = tuple(
+            Endpoint(url, host, Allowance(found.get(host, found.get("*", UNLIMITED)), clock)) for url, host in hosts
+        )
+        self._wire = Wire(
+            timeout_seconds=timeout_seconds,
+            max_bytes=max_bytes,
+            connections=connections,
+            on_call=on_call,
+            clock=clock,
+        )
         self._doubt = doubt_seconds
-        self._max_bytes = max_bytes
-        self._connections = connections
         self._classify = classify
         self._identity = identity
         self._clock = clock
         self._ids = itertools.count(1)
-        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=30)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
+        await self._wire.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._wire.__aexit__(*exc)
 
     async def check(self) -> None:
         """Ask every endpoint who it is; quarantine the wrong ones, take back those that are right again.
@@ -121,7 +110,7 @@ class RpcClient:
         for endpoint in self.endpoints:
             try:
                 await self._identify(endpoint)
-            except (Unavailable, BlockGone, _Failed, BadAnswer) as error:
+            except (Unavailable, BlockGone, Failed, BadAnswer) as error:
                 endpoint.known = False
                 failures.append(f"{endpoint.host}: {error}")
             except WrongNetwork:
@@ -151,17 +140,15 @@ class RpcClient:
         """
 
         async def ask(asked: Endpoint) -> list[Any]:
-            identities = [next(self._ids) for _ in requests]
-            body = [
-                {"jsonrpc": "2.0", "id": identity, "method": method, "params": list(params)}
-                for identity, (method, params) in zip(identities, requests, strict=True)
-            ]
-            results = read_batch(load(await self._post(asked, body)), identities, asked.host, null)
-            for result in results:
-                if isinstance(result, RpcError) and self._verdict(result) in (Verdict.BUSY, Verdict.BEHIND):
-                    raise result
-                if result is None and null is Null.BEHIND:
-                    raise BlockGone(f"{asked.host} does not know the block")
+            results: list[Any] = []
+            while len(results) < len(requests):
+                rest = requests[len(results) :]
+                part = rest[: asked.allowance.count_first([method for method, _ in rest])]
+                try:
+                    results += await self._batch_once(asked, part, null)
+                except _TooMany:
+                    log.info("rpc.batch_halved", host=asked.host, calls=len(part))
+                    asked.allowance.learn(len(part))
             return results
 
         return await self._first_usable(ask, endpoint) if requests else []
@@ -199,6 +186,33 @@ class RpcClient:
             raise BlockGone(f"{asked.host} does not know the block")
         return result
 
+    async def _batch_once(self, asked: Endpoint, requests: Sequence[Request], null: Null) -> list[Any]:
+        """Raises `_TooMany` when fewer calls together may get an answer."""
+        identities = [next(self._ids) for _ in requests]
+        body = [
+            {"jsonrpc": "2.0", "id": identity, "method": method, "params": list(params)}
+            for identity, (method, params) in zip(identities, requests, strict=True)
+        ]
+        try:
+            answer = load(await self._post(asked, body))
+            results = read_batch(answer, identities, asked.host, null)
+        except RpcError as error:
+            if len(requests) > 1 and is_size(error):
+                raise _TooMany from error
+            raise
+        except TooLong as error:
+            if len(requests) > 1:
+                raise _TooMany from error
+            raise
+        for result in results:
+            if isinstance(result, RpcError) and len(requests) > 1 and is_size(result):
+                raise _TooMany from result
+            if isinstance(result, RpcError) and self._verdict(result) in (Verdict.BUSY, Verdict.BEHIND):
+                raise result
+            if result is None and null is Null.BEHIND:
+                raise BlockGone(f"{asked.host} does not know the block")
+        return results
+
     async def _identify(self, endpoint: Endpoint) -> None:
         if self._identity is None:
             endpoint.known = True
@@ -230,12 +244,12 @@ class RpcClient:
                 if verdict is Verdict.FINAL:
                     raise
                 if verdict is Verdict.BUSY:
-                    endpoint.rests_until = self._clock() + min(1.0, self._doubt)
+                    endpoint.rests_until = self._clock() + find_rest(error.data, otherwise=min(1.0, self._doubt))
                 gone = verdict is Verdict.BEHIND
                 failures.append(BlockGone(str(error)) if gone else error)
             except Unavailable as error:
                 failures.append(error)
-            except (_Failed, BadAnswer) as error:
+            except (Failed, BadAnswer) as error:
                 self.doubt(endpoint)
                 endpoint.known = False
                 log.warning("rpc.failed", host=endpoint.host, reason=str(error))
@@ -256,45 +270,4 @@ class RpcClient:
         return Verdict.FINAL if error.code == TOO_LARGE else self._classify(error.code, error.text)
 
     async def _post(self, endpoint: Endpoint, body: Any) -> bytes:
-        """The body of an answer. A kept-alive connection that the node closed meanwhile costs one more try at once."""
-        data = json.dumps(body, separators=(",", ":")).encode()
-        try:
-            try:
-                return await self._post_once(endpoint, data)
-            except aiohttp.ServerDisconnectedError:
-                return await self._post_once(endpoint, data)
-        except TimeoutError:
-            raise _Failed("no answer in time") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # `from None`: aiohttp's errors carry the URL, and the URL may carry a key
-            raise _Failed(f"no connection ({type(error).__name__})") from None
-
-    async def _post_once(self, endpoint: Endpoint, data: bytes) -> bytes:
-        if self._session is None:
-            raise Unavailable("the client is not open")
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        async with self._session.post(endpoint.url, data=data, headers=headers, allow_redirects=False) as response:
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(2**18):
-                body += chunk
-                if len(body) > self._max_bytes:
-                    raise _Failed(f"an answer of more than {self._max_bytes} bytes")
-            self._check_status(endpoint, response, body)
-            return bytes(body)
-
-    def _check_status(self, endpoint: Endpoint, response: aiohttp.ClientResponse, body: bytearray) -> None:
-        """Let 200 pass, and errors that carry a JSON-RPC body; the rest says what the status says."""
-        if response.status in (429, 503):
-            rest = retry_after(response.headers.get("Retry-After"))
-            endpoint.rests_until = self._clock() + rest
-            raise _Failed(f"HTTP {response.status}, rests {rest:g} s")
-        if response.status == TOO_LARGE:
-            raise RpcError(endpoint.host, TOO_LARGE, "request too large")
-        if response.status != 200 and not body.lstrip().startswith((b"{", b"[")):  # noqa: PLR2004  HTTP's OK
-            raise _Failed(f"HTTP {response.status}")
-
-
-def _host(url: str) -> str:
-    parsed = URL(url)
-    port = f":{parsed.explicit_port}" if parsed.explicit_port else ""
-    return f"{parsed.host or '(no host)'}{port}"
+        return await self._wire.post(endpoint, body)

@@ -121,6 +121,25 @@ def retry_after(header: str | None) -> float:
         return 1.0
 
 
+def find_rest(data: object, *, otherwise: float) -> float:
+    """Seconds that a busy node's error asks for in its `data`, as some hosted ones do."""
+    told = data.get("rate", data) if isinstance(data, dict) else None
+    asked = told.get("backoff_seconds") if isinstance(told, dict) else None
+    if isinstance(asked, bool) or not isinstance(asked, int | float):
+        return otherwise
+    return min(max(otherwise, asked), LONGEST_REST)
+
+
+def find_rest_in(body: bytes) -> float:
+    """The same of a whole answer; a second when it doesn't say."""
+    try:
+        answer = load(body)
+    except BadAnswer:
+        return 1.0
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return find_rest(error.get("data") if isinstance(error, dict) else None, otherwise=1.0)
+
+
 def _is_identity(value: object, identity: int) -> bool:
     return type(value) is int and value == identity
 

@@ -10,8 +10,10 @@ from chains.addresses import parse_address
 from chains.amounts import parse_amount
 from chains.errors import BadAddress
 from chains.model import NATIVE, Asset, Family, NetworkId
-from config.errors import FieldError
-from config.model import Network, NetworkAsset, OnrampAsset
+from chains.rpc_budget import Budget
+from chains.rpc_endpoint import find_host
+from config.errors import FieldError, escape
+from config.model import Brake, Network, NetworkAsset, OnrampAsset
 from config.schema import AssetEntry, AssetLimits, CatalogueEntry, NetworkEntry, StripeNames
 
 
@@ -22,7 +24,9 @@ def read_catalogue() -> dict[str, CatalogueEntry]:
     return {name: CatalogueEntry.model_validate(entry) for name, entry in raw.items()}
 
 
-def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> Network | None:
+def build_network(
+    name: str, entry: NetworkEntry, errors: list[FieldError], brake: Brake | None = None
+) -> Network | None:
     """A network, by its catalogue name or CAIP-2 id, ready for use; faults are added to `errors`."""
     pointer = f"/networks/{name}"
     name, known = next(((n, e) for n, e in read_catalogue().items() if name in (n, e.id)), (name, None))
@@ -61,7 +65,23 @@ def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> N
         poll_seconds=entry.poll_seconds or known.poll_seconds,
         stale_seconds=entry.stale_seconds or known.stale_seconds,
         max_head_age_seconds=known.max_head_age_seconds,
+        shards=entry.shards,
+        brake=brake or Brake(),
+        budgets=_build_budgets(entry, pointer, errors),
     )
+
+
+def _build_budgets(entry: NetworkEntry, pointer: str, errors: list[FieldError]) -> dict[str, Budget]:
+    """By host, or `*` for the endpoints that are not named."""
+    hosts = {find_host(url) for each in entry.http if names_host(url := each.get_secret_value())}
+    for name in entry.budgets.keys() - hosts - {"*"}:
+        message = "is not the host of an endpoint of this network (with its port, when the URL names one), nor *"
+        place = "" if "/" in name else f"/{escape(name)}"  # a URL may hold a key
+        errors.append(FieldError(f"{pointer}/budgets{place}", "unknown_endpoint", message))
+    return {
+        host: Budget(each.calls_per_second, each.credits_per_second, each.credits, each.most_in_batch)
+        for host, each in entry.budgets.items()
+    }
 
 
 def _check_urls(entry: NetworkEntry, pointer: str, errors: list[FieldError]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from config.model import DEFAULT_REQUESTS_PER_SECOND
+from config.model import DEFAULT_POOL_SIZE, DEFAULT_REQUESTS_PER_SECOND
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
@@ -68,6 +68,26 @@ class AssetLimits(Strict):
     maximum: Any = None
 
 
+class BrakeEntry(Strict):
+    """When a wave of shortfalls is held for the operator to look at."""
+
+    share_percent: Annotated[int, Field(ge=1, le=100)] = 30
+    minimum: Annotated[int, Field(ge=2, le=1_000_000_000)] = 200
+    window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+
+
+PerSecond = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class BudgetEntry(Strict):
+    """One `[networks.NAME.budgets."HOST"]`: how much an endpoint may be asked. What is left out has no limit."""
+
+    calls_per_second: PerSecond | None = None
+    credits_per_second: PerSecond | None = None
+    credits: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = {}
+    most_in_batch: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
 class NetworkEntry(Strict):
     """One `[networks.NAME]`: endpoints, and what differs from the catalogue."""
 
@@ -78,8 +98,11 @@ class NetworkEntry(Strict):
     poll_seconds: Seconds | None = None
     stale_seconds: Seconds | None = None
     typical_gas: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    shards: Annotated[int, Field(ge=1, le=1024)] = 8
     assets: list[AssetEntry] = []
     limits: dict[str, AssetLimits] = {}
+    brake: BrakeEntry | None = None
+    budgets: dict[str, BudgetEntry] = {}
 
 
 class PolicyEntry(Strict):
@@ -133,6 +156,7 @@ class DatabaseEntry(Strict):
 
     url: SecretStr | None = None
     url_file: str | None = None
+    pool_size: Annotated[int, Field(ge=4, le=1000)] = DEFAULT_POOL_SIZE
 
 
 class StripeEntry(Strict):
@@ -141,6 +165,17 @@ class StripeEntry(Strict):
     api_base: HttpUrl = "https://api.stripe.com"
     version: str | None = None
     poll_seconds: Seconds = 15
+    sessions_per_second: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class OperatorEntry(Strict):
+    """Where the operator is told of what was held: a program, or an endpoint."""
+
+    command: Annotated[list[str], Field(min_length=1, max_length=64)] | None = None
+    url: HttpUrl | None = None
+    secret: SecretStr | None = None
+    secret_file: str | None = None
+    old_secrets: list[SecretStr] = []
 
 
 class HttpRateEntry(Strict):
@@ -172,6 +207,8 @@ class File(Strict):
     database: DatabaseEntry = DatabaseEntry()
     stripe: StripeEntry = StripeEntry()
     rates: RatesEntry = RatesEntry()
+    brake: BrakeEntry = BrakeEntry()
+    operator: OperatorEntry = OperatorEntry()
     networks: dict[str, NetworkEntry]
     policies: dict[Name, PolicyEntry] = {}
     tenants: dict[Name, TenantEntry]

@@ -74,6 +74,10 @@ class OnrampSession:
     network: str | None = None
     amount: Decimal | None = None
     """What Stripe says was bought, in the asset's unit. Progress, not proof."""
+    destinations: frozenset[tuple[str, str]] = frozenset()
+    """Where it may go: Stripe's key in `wallet_addresses`, and the address."""
+    currencies: frozenset[str] = frozenset()
+    """Those it is locked to; empty when the person chooses."""
 
 
 @dataclass(frozen=True, slots=True)

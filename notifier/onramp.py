@@ -28,3 +28,6 @@ class Onramp(Protocol):
 
     async def find_session(self, *, top_up: str, attempt: int, created_after: datetime) -> OnrampSession | None:
         """Look for an attempt's session by listing and matching metadata; None means that it does not exist."""
+
+    async def list_sessions(self, *, created_after: datetime) -> list[OnrampSession]:
+        """Every session of this installation since then, newest first."""

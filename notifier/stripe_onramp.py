@@ -5,7 +5,7 @@ The SDK never retries here: the jobs that call this repeat it under the same ide
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn, Self
 
@@ -118,17 +118,28 @@ class StripeOnramp:
     async def find_session(self, *, top_up: str, attempt: int, created_after: datetime) -> OnrampSession | None:
         """See `Onramp.find_session`. A list too long to be read to its end is `OnrampUnknown`, not None."""
         wanted = {"top_up": top_up, "attempt": str(attempt), "installation": self._installation}
+        async for item in self._list(created_after):
+            if wanted.items() <= read_metadata(item).items():
+                session = self._parse(item)
+                return session if session.status.terminal else _require_link(session)
+        return None
+
+    async def list_sessions(self, *, created_after: datetime) -> list[OnrampSession]:
+        """See `Onramp.list_sessions`. A list too long to be read to its end is `OnrampUnknown`."""
+        items = self._list(created_after)
+        return [self._parse(i) async for i in items if read_metadata(i).get("installation") == self._installation]
+
+    async def _list(self, created_after: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        """Everybody's, page by page, newest first."""
         since = int((created_after - CLOCK_SLACK).timestamp())
         parameters: dict[str, Any] = {"created": {"gte": since}, "limit": PAGE}
         for _ in range(MOST_PAGES):
             async with self._reads:
                 items, more = _read_page(await self._call("get", PATH, parameters))
             for item in items:
-                if wanted.items() <= read_metadata(item).items():
-                    session = self._parse(item)
-                    return session if session.status.terminal else _require_link(session)
+                yield item
             if not more:
-                return None
+                return
             parameters = {**parameters, "starting_after": _last_id(items)}
         raise OnrampUnknown(f"more than {PAGE * MOST_PAGES} sessions to look through")
 

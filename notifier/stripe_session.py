@@ -54,6 +54,8 @@ def parse_session(data: Any, *, livemode: bool, insecure_links: bool = False) ->
         currency=_read_word(details.get("destination_currency")),
         network=_read_network(details.get("destination_network")),
         amount=_read_amount(details.get("destination_amount")),
+        destinations=_read_destinations(details.get("wallet_addresses")),
+        currencies=_read_currencies(details.get("destination_currencies")),
     )
 
 
@@ -94,6 +96,17 @@ def _read_network(value: Any) -> str | None:
     """`base_network` and `base` are one network; ours is the enum's word."""
     word = _read_word(value)
     return "base" if word == "base_network" else word
+
+
+def _read_destinations(value: Any) -> frozenset[tuple[str, str]]:
+    """Of all keys that Stripe has, those with an address; `destination_tags` is a map of its own."""
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return frozenset((str(key), address) for key, address in pairs if isinstance(address, str) and address)
+
+
+def _read_currencies(value: Any) -> frozenset[str]:
+    words = (_read_word(item) for item in value) if isinstance(value, list) else ()
+    return frozenset(word for word in words if word is not None)
 
 
 def _read_word(value: Any) -> str | None:

@@ -5,54 +5,67 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from watcher.store.database import Database
 from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.migrate import upgrade
 
-TEMPLATE = "template_migrated"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """An embedded PostgreSQL of this test run, with a migrated database to copy from. Not durable, but quick."""
-    folder = Path(tempfile.mkdtemp(prefix="topup-pg-"))
-    server = EmbeddedPostgres(folder, settings=FAST)
+@dataclass(frozen=True)
+class Server:
+    """A server to make databases on, and a migrated one to copy from."""
 
+    url: str
+    template: str
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The server that TEST_DATABASE_URL names, or an embedded one of this test run: not durable, but quick."""
     with asyncio.Runner() as runner:
-        runner.run(server.__aenter__())
-        try:
+        named = os.environ.get("TEST_DATABASE_URL")
+        folder = Path(tempfile.mkdtemp(prefix="topup-pg-"))
+        server = None if named else EmbeddedPostgres(folder, settings=FAST)
+        if server is not None:
+            runner.run(server.__aenter__())
             pid = server.find_pid()
             assert pid is not None
             os.setpriority(os.PRIO_PROCESS, pid, 10)
-            _run(server.url, f"create database {TEMPLATE}")
-            runner.run(upgrade(_sibling(server, TEMPLATE)))
-            yield server
+        found = Server(named or (server.url if server else ""), f"template_{os.urandom(8).hex()}")
+        try:
+            _run(found.url, f"create database {found.template}")
+            runner.run(upgrade(sibling(found.url, found.template)))
+            yield found
+            _run(found.url, f"drop database {found.template} with (force)")
         finally:
-            runner.run(server.__aexit__(None, None, None))
+            if server is not None:
+                runner.run(server.__aexit__(None, None, None))
             shutil.rmtree(folder)
 
 
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+def database_url(postgres: Server) -> Iterator[str]:
     """A new, migrated, empty database. Gone after the test, whoever is still connected."""
     name = f"t_{os.urandom(8).hex()}"
-    _run(postgres.url, f"create database {name} template {TEMPLATE}")
-    yield _sibling(postgres, name)
+    _run(postgres.url, f"create database {name} template {postgres.template}")
+    yield sibling(postgres.url, name)
     _run(postgres.url, f"drop database {name} with (force)")
 
 
 @pytest.fixture
-def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+def empty_database_url(postgres: Server) -> Iterator[str]:
     """A new database without a schema."""
     name = f"t_{os.urandom(8).hex()}"
     _run(postgres.url, f"create database {name}")
-    yield _sibling(postgres, name)
+    yield sibling(postgres.url, name)
     _run(postgres.url, f"drop database {name} with (force)")
 
 
@@ -74,8 +87,9 @@ async def no_task_left() -> AsyncIterator[None]:
     assert not left, f"left running: {sorted(task.get_coro().__qualname__ for task in left)}"  # type: ignore[union-attr]
 
 
-def _sibling(server: EmbeddedPostgres, name: str) -> str:
-    return server.url.replace("/topup_watcher?", f"/{name}?")
+def sibling(url: str, name: str) -> str:
+    """Another database of the same server."""
+    return make_url(url).set(database=name).render_as_string(hide_password=False).replace(" ", "%20")
 
 
 def _run(url: str, statement: str) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final, cast
 
 import aiohttp
@@ -20,35 +21,42 @@ from prometheus_client import CollectorRegistry
 from chains.chain import Chain
 from chains.ethereum.adapter import EthereumChain
 from chains.model import Family, NetworkId
+from chains.rpc_endpoint import OnCall
 from chains.solana.adapter import SolanaChain
 from config.model import Network, Settings
 from notifier.channel import Channel
+from notifier.command import CommandChannel
 from notifier.console import ConsoleChannel
+from notifier.model import Endpoint
 from notifier.onramp import Onramp
 from notifier.rates import FirstRates, PegRates, RateSource, TableRates
 from notifier.rates_http import HttpRates
 from notifier.signatures import make_secret
 from notifier.stripe_onramp import StripeOnramp
 from notifier.webhook import WebhookChannel
+from watcher.adopting import LostSessions
+from watcher.alarm import Way
 from watcher.api.application import create_app
 from watcher.api.limits import Limits
 from watcher.api.routing import Deps
 from watcher.clock import Stamp, SystemClock, make_new_id
 from watcher.handlers import make_handlers
+from watcher.inbound.intake import Intake
 from watcher.jobs.engine import JobEngine
 from watcher.judge import Rules
 from watcher.log import Logging
 from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
+from watcher.owning import Shards
+from watcher.pacer import Pacer
 from watcher.refresh import refresh_policies
+from watcher.rpc_use import RpcUse
 from watcher.schedule import Schedule, make_ticks
 from watcher.session_request import Onramps
 from watcher.store.database import Database, conninfo
-from watcher.store.declare import declare_installation, declare_tenants
-from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.errors import StoreError
-from watcher.store.migrate import upgrade
+from watcher.store.start import open_for_daemon
 from watcher.supervise import Supervisor
 
 log = structlog.get_logger()
@@ -88,41 +96,51 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     new_id = make_new_id(clock, secrets.randbits)
     metrics = Metrics(CollectorRegistry())
     tasks = Supervisor(metrics, random.random)
-    server = None
-    if settings.database_url is None:
-        server = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir, daemon=True))
-    url = settings.database_url or cast("EmbeddedPostgres", server).url
-    database = Database(url)
-    stack.push_async_callback(database.close)
-    await upgrade(url)
-    async with database.begin() as conn:
-        installation = await declare_installation(conn, now=clock.now(), new_id=new_id)
-        tenants = settings.tenants.values()
-        endpoints = await declare_tenants(conn, tenants, console=settings.console, now=clock.now())
-
+    name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
+    store = await open_for_daemon(settings, stack, now=clock.now(), new_id=new_id, replica=name)
+    database, connection = store.database, conninfo(store.url, replica=name)
     await refresh_policies(database, settings, Stamp(clock.now(), new_id))
 
-    name = f"{socket.gethostname()}:{os.getpid()}:{new_id('run')}"
-    accounts = await open_onramps(settings, installation, stack)
-    observers = await open_observers(settings, stack, database, metrics=metrics, name=name)
-    onramps = Onramps(accounts, installation, settings)
+    accounts = await open_onramps(settings, store.installation, stack)
+    shards = Shards(database, connection, settings.networks, name=name, clock=clock, metrics=metrics)
+    observers = await open_observers(settings, stack, database, metrics=metrics, shards=shards)
+    lost = LostSessions(database, store.restored, clock=clock) if store.restored is not None else None
+    onramps = Onramps(accounts, store.installation, settings)
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
-    handlers = make_handlers(database, onramps, channels, endpoints, rates=rates, chains=chains)
-    jobs = JobEngine(conninfo(url), handlers, name=name, metrics=metrics)
+    ways = make_ways(settings, channels)
+    intake = Intake(database)
+    handlers = make_handlers(
+        database,
+        onramps,
+        channels,
+        store.endpoints,
+        rates=rates,
+        chains=chains,
+        lost=lost,
+        ways=ways,
+        step_aside=intake.quiet,
+    )
+    jobs = JobEngine(connection, handlers, name=name, metrics=metrics, check=store.identity.check)
 
+    await shards.join()
+    stack.push_async_callback(shards.leave)
     await stack.enter_async_context(tasks)
-    if server is not None:
-        tasks.start("postgres", server.watch)
+    if store.server is not None:
+        tasks.start("postgres", store.server.watch)
     tasks.start("jobs", jobs.run)
+    pacer = Pacer(database, connection, accounts, per_second=settings.sessions_per_second, clock=clock)
+    tasks.start("sessions", pacer.run)
     tasks.start("clock", Schedule(database, make_ticks(settings.poll_seconds), clock=clock).run)
     listeners = cast("Mapping[NetworkId, Listener]", observers)
-    tasks.start("notices", lambda: listen(conninfo(url), listeners))
+    tasks.start("notices", lambda: listen(connection, listeners))
+    tasks.start("replica", shards.run)
+    tasks.start("share", lambda: shards.tell(listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
     deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
-    await serve(create_app(deps), settings, stack)
+    await serve(create_app(deps, intake), settings, stack)
     log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
 
 
@@ -176,27 +194,33 @@ async def open_onramps(settings: Settings, installation: str, stack: AsyncExitSt
 
 
 async def open_observers(
-    settings: Settings, stack: AsyncExitStack, database: Database, *, metrics: Metrics, name: str
+    settings: Settings, stack: AsyncExitStack, database: Database, *, metrics: Metrics, shards: Shards
 ) -> dict[NetworkId, Observer]:
     """A chain and its loop for each network."""
     clock = SystemClock()
-    observers = {}
+    observers: dict[NetworkId, Observer] = {}
+
+    def count_wallets(network: NetworkId) -> int:
+        return observers[network].wallets if network in observers else 0
+
     for network in settings.networks.values():
-        chain = await stack.enter_async_context(make_chain(network))
+        count = partial(count_wallets, network.id)
+        use = RpcUse(metrics, network.name, count_wallets=count, monotonic=time.monotonic)
+        chain = await stack.enter_async_context(make_chain(network, on_call=use.on_call))
         observers[network.id] = Observer(
             chain,
             Rules(network, settings.tenants, settings.networks),
             database,
             clock=clock,
             new_id=make_new_id(clock, secrets.randbits),
-            name=name,
+            shards=shards,
             metrics=metrics,
         )
     return observers
 
 
-def make_chain(network: Network) -> Chain:
-    """The adapter of a network's family."""
+def make_chain(network: Network, *, on_call: OnCall | None = None) -> Chain:
+    """The adapter of a network's family. `on_call` is told of each call to a node."""
     assets = [a.asset for a in network.assets]
     if network.family is Family.SOLANA:
         return SolanaChain(
@@ -208,6 +232,8 @@ def make_chain(network: Network) -> Chain:
             close_confirmations=1 if network.close_confirmations == 1 else "finalized",
             poll_seconds=network.poll_seconds,
             stale_seconds=network.stale_seconds,
+            budgets=network.budgets,
+            on_call=on_call,
         )
     if network.chain_id is None:
         raise ValueError(f"the catalogue has no chain id for {network.name}")
@@ -221,6 +247,8 @@ def make_chain(network: Network) -> Chain:
         poll_seconds=network.poll_seconds,
         stale_seconds=network.stale_seconds,
         max_head_age_seconds=network.max_head_age_seconds,
+        budgets=network.budgets,
+        on_call=on_call,
     )
 
 
@@ -232,6 +260,18 @@ async def open_channels(settings: Settings, stack: AsyncExitStack) -> dict[str, 
     )
     console = ConsoleChannel(lambda line: print(line, flush=True))  # noqa: T201  the console is this channel's receiver
     return {"https": webhook, "http": webhook, "console": console}
+
+
+def make_ways(settings: Settings, channels: Mapping[str, Channel]) -> list[Way]:
+    """How the operator is told, beside the log."""
+    operator = settings.operator
+    ways = []
+    if operator.command:
+        ways.append(Way("command", CommandChannel(operator.command), Endpoint("operator", "", ())))
+    if operator.endpoint is not None:
+        channel = channels[operator.endpoint.url.partition(":")[0]]
+        ways.append(Way("endpoint", channel, operator.endpoint))
+    return ways
 
 
 async def open_rates(settings: Settings, stack: AsyncExitStack) -> RateSource:

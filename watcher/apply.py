@@ -1,6 +1,7 @@
 """A plan for one holding, made into rows and events."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +11,6 @@ from config.model import Network, Tenant
 from watcher.asks.bills import make_need_bill
 from watcher.asks.model import ASK_KINDS, Need
 from watcher.clock import Stamp
-from watcher.jobs.defer import defer
 from watcher.judge import Judged
 from watcher.model import Bill, HoldingStatus, NeedKind, NewEvent, TopUp, TopUpStatus
 from watcher.opening import make_destination, measure_anew, open_for_holding
@@ -19,21 +19,23 @@ from watcher.policy import Why
 from watcher.render import find_link_status, note_lowered, render_asset_bill, render_block
 from watcher.store.asks import find_ask, link_needs, update_need, write_lines
 from watcher.store.blocks import grow_wallet_version, record_decision, write_requirement
+from watcher.store.holds import Holds, find_holds
 from watcher.store.top_ups import find_sessions, find_top_up, insert_top_up, link_funding, update_top_up
+from watcher.store.turns import wait_turn
 from watcher.top_ups import make_event, move_top_up, note_step
 
 CREATE_SESSION_TASK = "create_session"
 
 
 async def apply(
-    conn: AsyncConnection, network: Network, judged: Judged, plan: Plan, *, group: str, stamp: Stamp
+    conn: AsyncConnection, network: Network, judged: Judged, plan: Plan, *, group: str, holds: Holds, stamp: Stamp
 ) -> list[NewEvent]:
     """Write how the place stands now and carry the plan out. Events are to be recorded last in the transaction."""
     events = await _write_status(conn, network, judged, stamp)
     top_up = None
     if plan.open is not None and judged.tenant is not None:
         top_up, told = await _open(
-            conn, network, judged, plan.open, plan, tenant=judged.tenant, group=group, stamp=stamp
+            conn, network, judged, plan.open, plan, tenant=judged.tenant, group=group, holds=holds, stamp=stamp
         )
         events += told
     elif plan.joins is not None:
@@ -63,12 +65,11 @@ async def _write_status(conn: AsyncConnection, network: Network, judged: Judged,
 
 def find_wallet_event(before: HoldingStatus, after: HoldingStatus) -> str | None:
     """`low`, `critical` or `recovered`; None where nothing new is to be told."""
-    bad = (HoldingStatus.LOW, HoldingStatus.CRITICAL)
     if after is before or (before is HoldingStatus.CRITICAL and after is HoldingStatus.LOW):
         return None
-    if after in bad:
+    if after.short:
         return after.value
-    return "recovered" if before in bad else None
+    return "recovered" if before.short else None
 
 
 async def _wallet_event(
@@ -113,6 +114,7 @@ async def _open(
     *,
     tenant: Tenant,
     group: str,
+    holds: Holds,
     stamp: Stamp,
 ) -> tuple[TopUp, list[NewEvent]]:
     needs = [n for n in judged.facts.needs if n.key in plan.needs]
@@ -137,12 +139,14 @@ async def _open(
     if plan.replaces is not None and (old := await find_top_up(conn, plan.replaces)) is not None:
         values = {"superseded_by": top_up.id}
         events.append((await move_top_up(conn, old, TopUpStatus.SUPERSEDED, stamp, values=values))[1])
+    if network.open_confirmations == 1:
+        top_up = replace(top_up, session_deferred=True, withheld=holds.cover(top_up))
     await insert_top_up(conn, top_up)
     if plan.funding:
         await link_funding(conn, top_up, NeedKind.FUNDING)
     await link_needs(conn, top_up.id, plan.needs)
-    if network.open_confirmations == 1:
-        await defer_session(conn, top_up)
+    if top_up.session_deferred:
+        await wait_turn(conn, top_up, at=stamp.now)
     events.append(await make_event(conn, top_up, "opened", stamp.new_id("evt")))
     return top_up, events
 
@@ -224,10 +228,14 @@ def _same_bill(new: dict[str, Any], old: Any) -> bool:
     return old is not None and {**new, "as_of": None} == {**old, "as_of": None}
 
 
-async def defer_session(conn: AsyncConnection, top_up: TopUp) -> None:
-    """Have the onramp asked for a session once this transaction is committed."""
-    await update_top_up(conn, top_up.id, {"session_deferred": True})
-    await defer(conn, CREATE_SESSION_TASK, top_up=top_up.id)
+async def defer_session(conn: AsyncConnection, top_up: TopUp, *, now: datetime, pressed: bool = False) -> TopUp:
+    """Have the onramp asked for a session once this transaction is committed and its turn has come.
+
+    While asks are held back it is withheld from the start.
+    """
+    withheld = (await find_holds(conn)).cover(top_up)
+    await wait_turn(conn, top_up, at=now, pressed=pressed)
+    return await update_top_up(conn, top_up.id, {"session_deferred": True, "withheld": withheld})
 
 
 def _decision(judged: Judged, top_up: TopUp | None, stamp: Stamp) -> dict[str, Any]:

@@ -25,6 +25,8 @@ keys = typer.Typer(help="API keys of wallet backends.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 wallets = typer.Typer(help="Many wallets at once, as lines of JSON.", no_args_is_help=True)
 app.add_typer(wallets, name="wallets")
+db = typer.Typer(help="The store: its schema, backups, and another server.", no_args_is_help=True)
+app.add_typer(db, name="db")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 DEFAULT_CONFIG = Path("watcher.toml")
@@ -88,6 +90,63 @@ def bill(
         typer.echo(line)
 
 
+TenantScope = Annotated[str | None, typer.Option("--tenant", help="The asks of one tenant.")]
+NetworkScope = Annotated[str | None, typer.Option("--network", help="The asks on one network.")]
+AllScope = Annotated[bool, typer.Option("--all", help="Every ask.")]
+
+
+@app.command()
+def pause(
+    *,
+    tenant: TenantScope = None,
+    network: NetworkScope = None,
+    everything: AllScope = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Withhold links until resume: watching goes on, asks wait, and none is lost."""
+    settings = load_settings(config)
+
+    from watcher.clock import SystemClock  # noqa: PLC0415
+    from watcher.pausing import find_scope, run_pause  # noqa: PLC0415
+
+    scope, words = find_scope(settings, "pause", tenant=tenant, network=network, everything=everything)
+    new = asyncio.run(run_pause(settings, scope, clock=SystemClock()))
+    typer.echo(f"{words}: paused" if new else f"{words}: paused already")
+
+
+@app.command()
+def resume(
+    *,
+    tenant: TenantScope = None,
+    network: NetworkScope = None,
+    everything: AllScope = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Let go what pause has withheld, at the configured rate."""
+    settings = load_settings(config)
+
+    from watcher.pausing import find_scope, run_resume  # noqa: PLC0415
+
+    scope, words = find_scope(settings, "resume", tenant=tenant, network=network, everything=everything)
+    lifted = asyncio.run(run_resume(settings, scope))
+    typer.echo(f"{words}: resumed" if lifted else f"{words}: was not paused")
+
+
+@app.command()
+def release(
+    network: Annotated[str, typer.Argument(help="A configured network.")], config: ConfigOption = DEFAULT_CONFIG
+) -> None:
+    """Let go the asks that the storm brake holds on a network, at the configured rate."""
+    settings = load_settings(config)
+
+    from watcher.clock import SystemClock, make_new_id  # noqa: PLC0415
+    from watcher.pausing import run_release  # noqa: PLC0415
+
+    clock = SystemClock()
+    held = asyncio.run(run_release(settings, network, clock=clock, new_id=make_new_id(clock, secrets.randbits)))
+    typer.echo(f"{network}: released" if held else f"{network}: was not held")
+
+
 @keys.command("create")
 def create_key(
     config: ConfigOption = DEFAULT_CONFIG,
@@ -134,6 +193,71 @@ def export_wallets(
     from watcher.bulk_files import export_file  # noqa: PLC0415
 
     export_file(settings, file, tenant=tenant)
+
+
+@db.command("upgrade")
+def upgrade_db(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Bring the schema up to this release. The daemon does so at its start, too."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_upgrade  # noqa: PLC0415
+
+    typer.echo(run_upgrade(settings))
+
+
+@db.command("check")
+def check_db(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Say what the store is and what it lacks; the exit status is 1 with a fault. Nothing is changed."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_check  # noqa: PLC0415
+
+    results = run_check(settings)
+    for what, fault in results:
+        typer.echo(f"ok     {what}" if fault is None else f"FAULT  {what}: {fault}")
+    if any(fault is not None for _, fault in results):
+        raise typer.Exit(1)
+
+
+@db.command("backup")
+def back_up_db(
+    file: Annotated[Path, typer.Argument(help="Where to write it. It holds secrets and links.", dir_okay=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Write one moment of the store to a file, with counts and checksums."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_backup  # noqa: PLC0415
+
+    typer.echo(run_backup(settings, file))
+
+
+@db.command("restore")
+def restore_db(
+    file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Drop what the store holds now.")] = False,
+) -> None:
+    """Put a backup into the store: all of it, or nothing. A running daemon must then be restarted."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_restore  # noqa: PLC0415
+
+    typer.echo(run_restore(settings, file, replace=replace))
+
+
+@db.command("move")
+def move_db(
+    to: Annotated[str, typer.Option(help="postgresql://… of an empty database.", envvar="MOVE_TO")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Copy the store to another server, compare, and close it here. A running daemon waits, then must be restarted."""
+    settings = load_settings(config)
+
+    from watcher.db.commands import run_move  # noqa: PLC0415
+
+    typer.echo(run_move(settings, to))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from chains.model import Balance, Fee, Holding
 from watcher.apply import apply
 from watcher.asks.follow import refresh_asks
 from watcher.asks.model import ASK_BLOCKED, ASK_KINDS, Link, Need
+from watcher.braking import brake
 from watcher.clock import Stamp
 from watcher.judge import Judged, Rules, judge, leave_news
 from watcher.model import Destination, HoldingStatus, NewEvent, TopUp, TopUpStatus
@@ -18,6 +19,7 @@ from watcher.opening import measure_anew
 from watcher.planning import plan_holding
 from watcher.store.asks import AskKey, find_links, find_needs
 from watcher.store.blocks import write_requirement
+from watcher.store.holds import find_holds
 from watcher.store.places import Place, lock_places
 from watcher.store.top_ups import find_active, update_top_up, write_destinations
 from watcher.store.wallets import tell_nudge
@@ -46,20 +48,22 @@ async def decide(
     active = await find_active(conn, sorted({(p.tenant, p.wallet) for p in places}))
     links = await find_links(conn, [t.id for t in active])
     await _note_baselines(conn, active, by_holding)
+    around = _Around(active, links)
     judged = [
         found
         for place in places
-        if (found := judge(rules, place, by_holding[place.holding], active, links, fee=fee, now=stamp.now))
+        if (found := judge(rules, place, by_holding[place.holding], *around.find(place), fee=fee, now=stamp.now))
     ]
     blocked = await _find_blocked(conn, judged)
     groups = _Groups(active, links, stamp)
-    events: list[NewEvent] = []
+    events = await brake(conn, rules, judged, stamp)
+    holds = await find_holds(conn)
     for each in judged:
         needs = tuple(replace(n, refusal=n.refusal or _hold_back(n, blocked)) for n in each.facts.needs)
         ready = replace(each, facts=replace(each.facts, needs=needs))
         plan = plan_holding(ready.facts)
         group = groups.find(each.place, {(k.tenant, k.kind, k.id) for k in plan.needs})
-        events += await apply(conn, rules.network, ready, plan, group=group, stamp=stamp)
+        events += await apply(conn, rules.network, ready, plan, group=group, holds=holds, stamp=stamp)
     await _let_go(conn, places, judged)
     touched = {(n.key.tenant, n.key.kind, n.key.id) for p in places for n in p.needs if n.key.kind in ASK_KINDS}
     return events + await refresh_asks(conn, touched, rules.network, rules.networks, stamp)
@@ -126,6 +130,23 @@ async def _find_blocked(conn: AsyncConnection, judged: Sequence[Judged]) -> set[
 
 def _hold_back(need: Need, blocked: Collection[AskKey]) -> str | None:
     return ASK_BLOCKED if (need.key.tenant, need.key.kind, need.key.id) in blocked else None
+
+
+class _Around:
+    """What stands beside each wallet, so that one wallet is not looked for among all the others' asks."""
+
+    def __init__(self, active: Sequence[TopUp], links: Sequence[Link]) -> None:
+        self._active: dict[tuple[str, str], list[TopUp]] = {}
+        self._links: dict[tuple[str, str], list[Link]] = {}
+        wallets = {t.id: (t.tenant, t.wallet) for t in active}
+        for top_up in active:
+            self._active.setdefault((top_up.tenant, top_up.wallet), []).append(top_up)
+        for link in links:
+            self._links.setdefault(wallets[link.top_up], []).append(link)
+
+    def find(self, place: Place) -> tuple[Sequence[TopUp], Sequence[Link]]:
+        key = (place.tenant, place.wallet)
+        return self._active.get(key, ()), self._links.get(key, ())
 
 
 class _Groups:

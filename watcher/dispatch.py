@@ -23,16 +23,17 @@ from notifier.errors import (
 )
 from notifier.model import OnrampSession
 from notifier.onramp import Onramp
-from watcher.apply import CREATE_SESSION_TASK
+from watcher.adopting import LostSessions
 from watcher.clock import Clock, Stamp
-from watcher.jobs.defer import defer
 from watcher.model import Session, SessionState, TopUp, TopUpStatus
 from watcher.render import render_time
 from watcher.session_request import Onramps, make_request
 from watcher.store.database import Database
 from watcher.store.events import record_events
+from watcher.store.holds import find_holds
 from watcher.store.tables import onramp_pause, wallet
 from watcher.store.top_ups import find_sessions, insert_session, lock_top_up, update_session, update_top_up
+from watcher.store.turns import wait_turn
 from watcher.top_ups import move_top_up, note_step
 
 log = structlog.get_logger()
@@ -44,12 +45,12 @@ STORED_FAULTS: Final = 3
 PAUSE: Final = timedelta(minutes=5)
 """How long no session is created for a tenant after Stripe has switched minting off, or refused our account."""
 MAX_BACKOFF_SECONDS: Final = 60
-UNSURE: Final = timedelta(seconds=2)
+UNSURE: Final = timedelta(seconds=3)
 """Until it is looked again whether a transaction still needs what its link would be for."""
 
 
 class Dispatcher:
-    """Carries out asks. Each method is a job: one bounded step, whose outcome is recorded with the next step's job."""
+    """Carries out asks. Each method is a job: one bounded step, whose outcome is recorded with the next step's turn."""
 
     def __init__(
         self,
@@ -59,14 +60,17 @@ class Dispatcher:
         clock: Clock,
         new_id: Callable[[str], str],
         may_send: Callable[[str], Awaitable[bool]] | None = None,
+        lost: LostSessions | None = None,
     ) -> None:
         """`onramps` are open for as long as this lives.
 
         `may_send` says of an open top-up whether what it was opened for still holds, now that a link is to be made.
+        `lost`: where the store was put back from a backup, what is looked at before anything is created.
         """
         self._database = database
         self._may_send = may_send
         self._onramps = onramps
+        self._lost = lost
         self._clock = clock
         self._new_id = new_id
 
@@ -98,7 +102,7 @@ class Dispatcher:
         async with self._database.begin() as conn:
             top_up = await lock_top_up(conn, top_up_id)
             if top_up is not None and top_up.status is TopUpStatus.OPEN:
-                await defer(conn, CREATE_SESSION_TASK, at=self._clock.now() + UNSURE, top_up=top_up_id)
+                await wait_turn(conn, top_up, at=self._clock.now() + UNSURE)
         return False
 
     async def _begin_attempt(self, top_up_id: str) -> Session | None:
@@ -114,7 +118,7 @@ class Dispatcher:
                 return None
             if (until := await _find_pause(conn, top_up, now)) is not None:
                 await update_top_up(conn, top_up_id, {"withheld": True})
-                await defer(conn, CREATE_SESSION_TASK, at=until, top_up=top_up_id)
+                await wait_turn(conn, top_up, at=until)
                 return None
             if top_up.withheld:
                 await update_top_up(conn, top_up_id, {"withheld": False})
@@ -138,11 +142,12 @@ class Dispatcher:
         onramp = self._onramps.by_tenant[top_up.tenant]
         ip = await _find_customer_ip(conn, top_up, now)
         request = make_request(top_up, number, self._onramps, customer_ip_address=ip)
+        key = f"{top_up.id}:{number}"
         values = {
             "top_up": top_up.id,
             "attempt": number,
             "tenant": top_up.tenant,
-            "idempotency_key": f"{top_up.id}:{number}",
+            "idempotency_key": self._lost.make_key(key) if self._lost is not None else key,
             "body": dict(onramp.session_body(request)),
             "state": SessionState.CREATING.value,
             "livemode": onramp.livemode,
@@ -154,6 +159,8 @@ class Dispatcher:
 
     async def _ask(self, onramp: Onramp, attempt: Session) -> OnrampSession | None:
         """The session, or None when it is known that this attempt has none."""
+        if self._lost is not None and (lost := await self._lost.find(onramp, attempt)) is not None:
+            return lost
         now = self._clock.now()
         stale = attempt.called_at is not None and now - attempt.called_at > KEY_LIFE
         if stale or attempt.faults >= STORED_FAULTS:
@@ -170,7 +177,7 @@ class Dispatcher:
                 return
             if session is None:
                 await self._write(conn, attempt, {"state": SessionState.NONE.value, "refusal": "not_found"})
-                await defer(conn, CREATE_SESSION_TASK, top_up=top_up.id)
+                await wait_turn(conn, top_up, at=stamp.now)
                 return
             wait = timedelta(seconds=self._onramps.settings.poll_seconds)
             await self._write(
@@ -217,7 +224,7 @@ class Dispatcher:
                 again = stamp.now + timedelta(seconds=find_backoff(attempt.tries, error.retry_after_seconds))
             fault = _may_be_stored(error)
             await self._write(conn, attempt, {"tries": attempt.tries + 1, "faults": attempt.faults + fault})
-            await defer(conn, CREATE_SESSION_TASK, at=again, top_up=top_up.id)
+            await wait_turn(conn, top_up, at=again)
 
     async def _give_up(
         self, conn: AsyncConnection, top_up: TopUp, attempt: Session, error: OnrampError, stamp: Stamp
@@ -263,7 +270,12 @@ async def _find_customer_ip(conn: AsyncConnection, top_up: TopUp, now: datetime)
 
 
 async def _find_pause(conn: AsyncConnection, top_up: TopUp, now: datetime) -> datetime | None:
-    """Until when no session is made: the onramp is off for this tenant, or the wallet's asks are paused."""
+    """Until when no session is made: the onramp is off for this tenant, or the wallet's asks are paused.
+
+    What was held back since its turn was given out waits for another one, which comes once it is let go.
+    """
+    if (await find_holds(conn)).cover(top_up):
+        return now
     off = select(onramp_pause.c.until).where(onramp_pause.c.tenant == top_up.tenant, onramp_pause.c.until > now)
     until: datetime | None = (await conn.execute(off)).scalar_one_or_none()
     paused = select(wallet.c.asks_paused_until).where(

@@ -1,17 +1,20 @@
 """Every job by its task's name."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from chains.chain import Chain
 from chains.model import NetworkId
 from notifier.channel import Channel
 from notifier.model import Endpoint
 from notifier.rates import RateSource
+from watcher.adopting import LostSessions
+from watcher.alarm import NOTICE_TASK, OperatorTeller, Way
 from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
 from watcher.apply import CREATE_SESSION_TASK
 from watcher.asks.beforehand import Sources
 from watcher.asks.looking import Looker
+from watcher.braking import Braker
 from watcher.clock import SystemClock, make_new_id
 from watcher.closing import LOOK_TASK
 from watcher.deliver import Deliverer
@@ -24,6 +27,7 @@ from watcher.session_request import Onramps
 from watcher.store.database import Database
 from watcher.store.events import DELIVER_TASK
 from watcher.sweeps import Sweeper
+from watcher.withholding import WITHHOLD_TASK, Withholder
 
 
 def make_handlers(
@@ -34,18 +38,25 @@ def make_handlers(
     *,
     rates: RateSource,
     chains: Mapping[NetworkId, Chain],
+    lost: LostSessions | None,
+    ways: Sequence[Way] = (),
+    step_aside: Callable[[], Awaitable[None]],
 ) -> dict[str, Handler]:
-    """Every job by its task's name."""
+    """Every job by its task's name. `step_aside`: what is to be awaited before work that can wait."""
     clock = SystemClock()
     new_id = make_new_id(clock, secrets.randbits)
     looker = Looker(Sources(database, onramps.settings, chains, rates), clock=clock, new_id=new_id)
-    dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id, may_send=looker.may_send)
+    dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id, may_send=looker.may_send, lost=lost)
     follower = Follower(database, onramps, clock=clock, new_id=new_id)
-    inbound = Inbound(database, onramps.settings, clock=clock, new_id=new_id, rates=rates, chains=chains)
+    inbound = Inbound(
+        database, onramps.settings, clock=clock, new_id=new_id, rates=rates, chains=chains, step_aside=step_aside
+    )
     sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
     replacer = Replacer(database, onramps.settings, clock=clock, new_id=new_id)
+    braker = Braker(database, onramps.settings, clock=clock, new_id=new_id)
     sweeps = (
+        braker.look_at_brakes,
         replacer.replace_addresses,
         looker.look_again,
         sweeper.look_at_due_sessions,
@@ -61,5 +72,7 @@ def make_handlers(
         STRIPE_EVENT_TASK: follower.handle_stripe_event,
         INBOUND_TASK: inbound.apply_inbound,
         DELIVER_TASK: deliverer.send,
+        NOTICE_TASK: OperatorTeller(database, ways, clock=clock).tell,
+        WITHHOLD_TASK: Withholder(database, clock=clock).withhold,
         **{sweep.__name__: sweep for sweep in sweeps},
     }

@@ -161,7 +161,7 @@ def _reaching(place: Place, balance: Balance, active: Sequence[TopUp], links: Se
             awaited=frozenset(x.need for x in links if x.top_up == t.id),
             ended=any(x.top_up == t.id and not x.state.living for x in links),
             arrived=_may_have_arrived(t, balance),
-            by_balance=t.needed is not None,
+            needed=t.needed,
         )
         for t in active
         if (t.tenant, t.wallet) == (place.tenant, place.wallet)

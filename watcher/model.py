@@ -18,6 +18,11 @@ class HoldingStatus(StrEnum):
     LOW = "low"
     CRITICAL = "critical"
 
+    @property
+    def short(self) -> bool:
+        """Below its trigger."""
+        return self in (HoldingStatus.LOW, HoldingStatus.CRITICAL)
+
 
 def worst(statuses: list[HoldingStatus]) -> HoldingStatus:
     """A wallet's status: the worst of its holdings', in the order `ok unknown low critical`."""
@@ -147,8 +152,13 @@ class OpenTopUp:
     """Some ask that it was for is over."""
     arrived: bool = False
     """It is paid, and the balance shows more than was there before: it may be counted twice until it has landed."""
-    by_balance: bool = False
-    """It lands once the balance is so high, wherever that came from."""
+    needed: int | None = None
+    """It lands once the balance is so high, base units, wherever that came from; None where something must arrive."""
+
+    @property
+    def by_balance(self) -> bool:
+        """Whether the balance alone tells that it has landed."""
+        return self.needed is not None
 
 
 @dataclass(frozen=True, slots=True)

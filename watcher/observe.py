@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,36 +11,36 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
-from chains.model import Balance, Fee, Holding, Receipt, Step
+from chains.model import Balance, BlockRef, Fee, Holding, Receipt, Step
 from watcher.clock import Clock, Stamp
 from watcher.closing import Settled, close
 from watcher.decide import decide
+from watcher.followed import find_astir
 from watcher.judge import Rules
 from watcher.metrics import Metrics
 from watcher.model import NewEvent, Session, TopUp
 from watcher.networks import mark_fresh, mark_stale
+from watcher.owning import Shards
 from watcher.rotation import MOST_UNREAD, Rotation
 from watcher.store.attention import FIRST, Place, list_by_fee, list_unread, list_watched_of, moves_with_fee
 from watcher.store.blocks import (
-    Owner,
-    find_cursor,
-    hold_shard,
-    move_cursor,
     note_watched_since,
     save_balances,
-    take_shard,
 )
 from watcher.store.database import Database
 from watcher.store.events import record_events
+from watcher.store.shards import Fenced, Share, find_cursors, hold_shards, move_cursors
 from watcher.watching import load, load_wallet
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
 """Pause after a step that could not be read: the cursor has not moved, so nothing is lost by it."""
+STAND_BY_SECONDS = 5.0
+"""Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
-MOST_AT_ONCE = 2_000
+MOST_AT_ONCE = 250
 """Balances recorded in one transaction."""
 FEE_PAGE = 50_000
 """Holdings whose levels are compared with a new fee in one statement."""
@@ -59,34 +59,41 @@ class Observer:
         *,
         clock: Clock,
         new_id: Callable[[str], str],
-        name: str,
+        shards: Shards,
         metrics: Metrics,
     ) -> None:
-        """`name` is this process's, for the fencing token. `chain` may be read by others, too."""
+        """`shards` says what is this process's to watch. `chain` may be read by others, too."""
         self.chain = chain
         self._rules = rules
         self._database = database
         self._clock = clock
         self._new_id = new_id
-        self._name = name
+        self._shards = shards
+        self._share = Share(rules.network.id, rules.network.shards, {})
         self._metrics = metrics
         self._rotation = Rotation()
+        self.wallets = 0
+        """Addresses that are watched."""
         self._refreshing = asyncio.Lock()
         self._checked_at: datetime | None = None
         self._fee: Fee | None = None
 
     async def run(self) -> None:
-        """Follow the chain for ever. Raises `Fenced` when another process has taken the network over."""
+        """Follow the chain for ever, for as long as some of its shards are ours."""
         network = self._rules.network
-        async with self._database.begin() as conn:
-            owner = await take_shard(conn, network.id, 0, name=self._name, now=self._clock.now())
-        await self.refresh_watched()
         while True:
             try:
+                if await self._shards.wait(network.id, STAND_BY_SECONDS) is None:
+                    await self._look_whether_readable()
+                    continue
+                if not self._mine().tokens:
+                    await self.refresh_watched()
                 await self._check_endpoints()
-                await self._follow(owner)
+                await self._follow()
             except BlockGone:
                 log.info("block.gone", network=network.name)
+            except Fenced as error:
+                log.info("shard.lost", network=network.name, detail=str(error))
             except ChainError as error:
                 await self._tell_stale(error)
             await asyncio.sleep(RETRY_SECONDS)
@@ -95,15 +102,18 @@ class Observer:
         """Take up all that is watched now, and let go of what is not."""
         network = self._rules.network
         async with self._refreshing:
-            count, new = await load(self._database, network, self.chain)
-        if new:
-            log.info("watching.changed", network=network.name, watched=count, new=new)
+            share = self._shards.find(network.id) or self._share.only(())
+            found = await load(self._database, network, self.chain, share, taken=share.without(self._share))
+            self._share, self.wallets = share, found.addresses
+        if found.new or found.gone:
+            log.info("watching.changed", network=network.name, watched=found.holdings, new=found.new)
 
     async def refresh_wallet(self, tenant: str, wallet_id: str) -> None:
         """The same of one wallet."""
         async with self._refreshing:
-            changed = await load_wallet(self._database, self._rules.network, self.chain, tenant, wallet_id)
-        if changed:
+            grown = await load_wallet(self._database, self._rules.network, self.chain, self._share, (tenant, wallet_id))
+            self.wallets += grown or 0
+        if grown is not None:
             log.info("watching.changed", network=self._rules.network.name, watched=len(self.chain.watched))
 
     async def nudge(self, *wallet_of: str) -> None:
@@ -113,7 +123,7 @@ class Observer:
             if wallet_of:
                 due = list(await list_watched_of(conn, network, *wallet_of))
             else:
-                due = await list_unread(conn, network, limit=MOST_UNREAD)
+                due = await list_unread(conn, network, behind=FIRST, limit=MOST_UNREAD)
         self.chain.watch([at for at in due if at in self.chain.watched])
 
     async def _check_endpoints(self) -> None:
@@ -122,21 +132,54 @@ class Observer:
             await self.chain.check()
             self._checked_at = now
 
-    async def _follow(self, owner: Owner) -> None:
-        async with self._database.begin() as conn:
-            cursor = await find_cursor(conn, owner)
-        async with aclosing(self.chain.follow(cursor)) as steps:
+    async def _look_whether_readable(self) -> None:
+        """A replica that gave its share away, as it could not read the network: can it by now?"""
+        network = self._rules.network.id
+        if not self._shards.reads(network):
+            async with aclosing(self.chain.follow(None)) as steps:
+                await anext(steps)
+            self._shards.note_read(network)
+
+    def _mine(self) -> Share:
+        """The shards that were taken up here, and that are still ours."""
+        return self._share.keep(self._shards.find(self._rules.network.id))
+
+    async def _follow(self) -> None:
+        """One head for all our shards. Ends when there are none, or when one was taken over that had come further."""
+        share = self._mine()
+        async with aclosing(self.chain.follow(await self._find_start(share))) as steps:
             async for step in steps:
-                await self.observe(step, owner)
+                share, before = self._mine(), share
+                if not share.tokens or await self._is_ahead(share.without(before), step.block):
+                    return
+                await self.observe(step)
                 await self._check_endpoints()
 
-    async def observe(self, step: Step, owner: Owner) -> None:
-        """Read, decide and record one step. Raises `ChainError` or `Fenced`, and then nothing was written."""
-        network = self._rules.network
+    async def _find_start(self, share: Share) -> BlockRef | None:
+        """The newest of our cursors: a node may be behind it, and is not believed. What lags is read whole."""
         async with self._database.begin() as conn:
-            turn = await self._rotation.next(conn, network.id, now=self._clock.now(), height=step.block.number)
+            cursors = await find_cursors(conn, share)
+        start = max((c for c in cursors.values() if c is not None), key=lambda c: c.number, default=None)
+        lagging = share.without(share.only(n for n, cursor in cursors.items() if cursor == start))
+        if lagging.tokens:
+            self.chain.watch([holding for holding in self.chain.watched if lagging.has(holding.address)])
+        return start
+
+    async def _is_ahead(self, new: Share, block: BlockRef) -> bool:
+        """Whether one of these shards was seen at a later block: what is there now must not be judged by this one."""
+        if not new.tokens:
+            return False
+        async with self._database.begin() as conn:
+            cursors = await find_cursors(conn, new)
+        return any(cursor is not None and cursor.number > block.number for cursor in cursors.values())
+
+    async def observe(self, step: Step) -> None:
+        """Read, decide and record one step. Raises `ChainError` or `Fenced`, and then nothing was written."""
+        network, share = self._rules.network, self._mine()
+        async with self._database.begin() as conn:
+            turn = await self._rotation.next(conn, share, now=self._clock.now(), height=step.block.number)
             depends_on_fee = await moves_with_fee(conn, network.id)
-        wanted = {at for at in (*step.dirty, *turn.attended) if at in self.chain.watched}
+        wanted = self._keep_mine({*step.dirty, *turn.attended}, share)
         async with _together() as together:
             reading = together.create_task(self._read(wanted, step))
             settling = together.create_task(self._read_settled(turn.asks, {at for _, _, at in turn.needed}))
@@ -146,18 +189,30 @@ class Observer:
         balances = tuple(b for b in read if b.holding in must or b.amount != turn.attended.get(b.holding))
         settled, fee = settling.result(), pricing.result()
         if fee is not None:
-            moved = await self._list_by_fee(fee)
+            moved = self._keep_mine(await self._list_by_fee(fee), share)
             balances = (*balances, *await self._read(moved - wanted, step))
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
-        asks = [ask for ask, _ in turn.asks]
-        beside = {(a.tenant, a.wallet) for a in asks} | {(tenant, wallet) for tenant, wallet, _ in turn.needed}
-        await self._record(step, owner, balances, settled, [a.id for a in asks], beside=beside, fee=fee)
+        async with self._database.begin() as conn:
+            astir = await find_astir(
+                conn,
+                self._rules,
+                [ask for ask, _ in turn.asks],
+                settled.balances,
+                transaction_cost=settled.transaction_cost,
+                height=step.block.number,
+            )
+        beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in turn.needed}
+        await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
         if self._fee_moved(fee):
             self._fee = fee
+        self._shards.note_read(network.id)
         self._metrics.head.labels(network.name).set(step.block.number)
         if step.orphaned or step.gap:
             changed = len(step.dirty)
             log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap, changed=changed)
+
+    def _keep_mine(self, holdings: Collection[Holding], share: Share) -> set[Holding]:
+        return {at for at in holdings if share.has(at.address) and at in self.chain.watched}
 
     async def _read(self, holdings: Collection[Holding], step: Step) -> tuple[Balance, ...]:
         return await self.chain.balances(sorted(holdings), step.block) if holdings else ()
@@ -168,7 +223,7 @@ class Observer:
     async def _record(
         self,
         step: Step,
-        owner: Owner,
+        share: Share,
         balances: Sequence[Balance],
         settled: Settled,
         asks: Sequence[str],
@@ -179,21 +234,22 @@ class Observer:
         stamp = Stamp(self._clock.now(), self._new_id)
         first = max(0, len(balances) - 1) // MOST_AT_ONCE * MOST_AT_ONCE
         for i in range(0, first, MOST_AT_ONCE):
-            await self._record_part(step, owner, balances[i : i + MOST_AT_ONCE], fee=fee)
+            await self._record_part(step, share, balances[i : i + MOST_AT_ONCE], fee=fee)
         balances = balances[first:]
         async with self._database.begin() as conn:
             events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
             events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
-            events += await mark_fresh(conn, self._rules, stamp)
-            await move_cursor(conn, owner, step.block, now=stamp.now)
+            if share.speaks:
+                events += await mark_fresh(conn, self._rules, stamp)
+            await move_cursors(conn, share, step.block, now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
 
-    async def _record_part(self, step: Step, owner: Owner, balances: Sequence[Balance], *, fee: Fee | None) -> None:
+    async def _record_part(self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None) -> None:
         """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
         stamp = Stamp(self._clock.now(), self._new_id)
         async with self._database.begin() as conn:
-            await hold_shard(conn, owner)
+            await hold_shards(conn, share)
             events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
@@ -260,7 +316,7 @@ class Observer:
             async with self._database.begin() as conn:
                 cost = fee.cost(network.typical_gas)
                 found, behind = await list_by_fee(conn, network.id, cost, behind=behind, limit=FEE_PAGE)
-            moved.update(at for at in found if at in self.chain.watched)
+            moved.update(found)
         return moved
 
     def _fee_moved(self, fee: Fee | None) -> bool:
@@ -273,10 +329,16 @@ class Observer:
     async def _tell_stale(self, error: ChainError) -> None:
         reason = "wrong_network" if isinstance(error, WrongNetwork) else "unreachable"
         log.warning("network.unreadable", network=self._rules.network.name, reason=reason, detail=str(error))
+        self._shards.note_unread(self._rules.network.id)
+        share = self._mine()
+        if not share.speaks:
+            return
         stamp = Stamp(self._clock.now(), self._new_id)
-        async with self._database.begin() as conn:
-            events = await mark_stale(conn, self._rules, stamp, reason=reason)
-            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+        with suppress(Fenced):
+            async with self._database.begin() as conn:
+                events = await mark_stale(conn, self._rules, stamp, reason=reason)
+                await hold_shards(conn, share)
+                await record_events(conn, events, now=stamp.now, new_id=self._new_id)
 
 
 @asynccontextmanager

@@ -152,7 +152,7 @@ def _shrink(facts: Facts, standing: OpenTopUp, funding: Bill | None) -> Plan | N
     """
     settling = [t for t in facts.top_ups if t.status is TopUpStatus.SETTLING]
     late, arrived = any(t.late for t in settling), any(t.arrived for t in settling)
-    if not (standing.ended or late) or (funding is not None and arrived):
+    if not (standing.ended or late or _fell_by_half(facts, standing)) or (funding is not None and arrived):
         return None
     certain = replace(facts, top_ups=tuple(t for t in facts.top_ups if not t.arrived))
     wanted = weigh(certain)
@@ -162,6 +162,16 @@ def _shrink(facts: Facts, standing: OpenTopUp, funding: Bill | None) -> Plan | N
     if bill.asked is None or (standing.asked is not None and bill.asked >= standing.asked):
         return None
     return Plan(bill, standing.id, None, _find_keys(facts), funding is not None, bill.asked)
+
+
+def _fell_by_half(facts: Facts, standing: OpenTopUp) -> bool:
+    """What it is for needs so much less by now, whatever became of the balance, that half its money would do."""
+    if standing.needed is None or standing.for_funding or standing.asked is None:
+        return False
+    wanted = weigh(facts)
+    if wanted.missing == 0:
+        return False  # it is withdrawn at the closing depth
+    return 2 * (standing.needed - make_bill(facts, wanted, None).needed) >= standing.asked
 
 
 def _find_keys(facts: Facts) -> frozenset[NeedKey]:

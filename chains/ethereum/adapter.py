@@ -13,6 +13,7 @@ from chains.ethereum.detect import Detector
 from chains.ethereum.follower import Follower
 from chains.ethereum.heads import HeadFeed
 from chains.ethereum.needs.find import find_needs
+from chains.ethereum.needs.lacking import keep_lacking
 from chains.ethereum.needs.memory import Memory
 from chains.ethereum.needs.raw import read_raw
 from chains.ethereum.reader import BalanceReader
@@ -23,6 +24,8 @@ from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, Network
 from chains.needs import Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
+from chains.rpc_budget import Budget
+from chains.rpc_endpoint import OnCall
 
 _ASSETS_AT_ONCE: Final = 4
 
@@ -51,6 +54,8 @@ class EthereumChain:
         sweep_on: Mapping[str, Collection[str]] | None = None,
         timeout_seconds: float = 10.0,
         reread_contracts: bool = True,
+        budgets: Mapping[str, Budget] | None = None,
+        on_call: OnCall | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -61,7 +66,7 @@ class EthereumChain:
         `slice_size` is how many addresses each block's rotating slice has at most, and `sweep_calls_a_minute` bounds
         what such slices may cost, one call a watched asset; `trace` whether to use `debug_traceBlockByHash` where a
         node has it; `sweep_on` names, by token, topics of events that move every holder's balance.
-        `reread_contracts` is for a test (see `Detector`).
+        `reread_contracts` is for a test (see `Detector`). `budgets` and `on_call`: see `RpcClient`.
         """
         identity = Identity("eth_chainId", lambda answer: quantity(answer) == chain_id)
         self._network = network
@@ -69,7 +74,13 @@ class EthereumChain:
         self._learned = Memory(clock)
         self._close_at = close_confirmations
         self._rpc = RpcClient(
-            http_urls, timeout_seconds=timeout_seconds, classify=classify, identity=identity, clock=clock
+            http_urls,
+            timeout_seconds=timeout_seconds,
+            classify=classify,
+            identity=identity,
+            budgets=budgets,
+            on_call=on_call,
+            clock=clock,
         )
         self._reader = BalanceReader(self._rpc, clock)
         self._wake = asyncio.Event()
@@ -204,7 +215,7 @@ class EthereumChain:
         if isinstance(transaction, str):
             transaction = read_raw(transaction)
         head, fee = await self._head_and_fee()
-        return await find_needs(
+        needs = await find_needs(
             self._rpc,
             sender,
             transaction,
@@ -215,6 +226,7 @@ class EthereumChain:
             memory=self._learned,
             pays_gas=pays_gas,
         )
+        return await keep_lacking(needs, sender, self._reader)
 
     async def _head_and_fee(self) -> tuple[Header, Fee]:
         """In one round trip."""

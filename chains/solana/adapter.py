@@ -9,6 +9,8 @@ from chains.errors import Unavailable
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
 from chains.needs import BadTransaction, Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
+from chains.rpc_budget import Budget
+from chains.rpc_endpoint import OnCall
 from chains.solana import fees, receipts
 from chains.solana.accounts import Account, lamports_of, tokens_of
 from chains.solana.follower import Follower
@@ -47,6 +49,8 @@ class SolanaChain:
         silence_seconds: float = 15.0,
         timeout_seconds: float = 10.0,
         resync: bool = True,
+        budgets: Mapping[str, Budget] | None = None,
+        on_call: OnCall | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Plain settings of one network; the first of `assets` is the native coin.
@@ -57,7 +61,7 @@ class SolanaChain:
         and the pace of the rotating slice of `slice_size` holdings; `stale_seconds` the patience with endpoints that
         can't be read, or whose slot stands. `priority_fee`: micro-lamports a unit, None to ask the node. A websocket
         must answer each request within `ack_seconds` and tell a slot every `silence_seconds`. `resync` is for a test
-        (see `AccountFeed`).
+        (see `AccountFeed`). `budgets` and `on_call`: see `RpcClient`.
         """
         self._ledger = Ledger(genesis_hash)
         identity = Identity("getGenesisHash", self._ledger.is_ours)
@@ -70,6 +74,8 @@ class SolanaChain:
             timeout_seconds=timeout_seconds,
             classify=classify,
             identity=identity,
+            budgets=budgets,
+            on_call=on_call,
             clock=clock,
         )
         self._reader = AccountReader(self._rpc, clock=clock)

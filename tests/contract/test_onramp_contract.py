@@ -144,6 +144,18 @@ async def test_lost_answer(bench: Bench) -> None:
     assert found.id == session.id
 
 
+async def test_everything_of_ours_is_listed(bench: Bench) -> None:
+    """Each session with where it leads and what it is locked to, newest first."""
+    other = replace(REQUEST, top_up="tu_2", currencies=(), amount=None)
+    await bench.onramp.create_session(bench.onramp.session_body(REQUEST), idempotency_key="tu_1:1")
+    await bench.onramp.create_session(bench.onramp.session_body(other), idempotency_key="tu_2:1")
+    found = await bench.onramp.list_sessions(created_after=recently())
+    assert [s.metadata["top_up"] for s in found] == ["tu_2", "tu_1"]
+    (where,) = REQUEST.destinations
+    assert {s.destinations for s in found} == {frozenset({(where.wallet_key, where.address)})}
+    assert [s.currencies for s in found] == [frozenset(), frozenset({"eth"})]
+
+
 async def test_what_happens_is_seen(bench: Bench) -> None:
     """A later look shows the status of then."""
     session = await bench.onramp.create_session(bench.onramp.session_body(REQUEST), idempotency_key="tu_1:1")

@@ -90,10 +90,12 @@ class FakeChain:
         return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned), looked_at=self.looked_at)
 
     async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
-        del after  # a chain in memory has no gap to walk
         first = True
         while True:
             self._raise()
+            while after is not None and self.blocks[-1][0].number < after.number:  # a node that is behind
+                self._moved.clear()
+                await self._moved.wait()
             if not first:
                 await self._moved.wait()
                 self._raise()

@@ -65,6 +65,12 @@ class FakeOnramp:
         wanted = {"top_up": top_up, "attempt": str(attempt)}
         return next((s for s in self.sessions.values() if wanted.items() <= s.metadata.items()), None)
 
+    async def list_sessions(self, *, created_after: datetime) -> list[OnrampSession]:
+        del created_after
+        self.calls.append(("list", ""))
+        self._raise()
+        return list(reversed(self.sessions.values()))
+
     def become(self, session_id: str, status: SessionStatus, *, transaction: str | None = None) -> None:
         """What happens at Stripe."""
         self.sessions[session_id] = replace(self.sessions[session_id], status=status, transaction=transaction)
@@ -79,6 +85,8 @@ class FakeOnramp:
             link=f"https://crypto.link.example/{session_id}",
             created_at=datetime(2026, 1, 2, tzinfo=UTC),
             metadata=dict(body["metadata"]),
+            destinations=frozenset(body["wallet_addresses"].items()),
+            currencies=frozenset(body.get("destination_currencies", ())),
         )
         return self.sessions[session_id]
 

@@ -87,7 +87,7 @@ async def test_connection_lost_at_each_statement(empty_database_url: str, monkey
     """Whichever statement of an upgrade the connection dies at, nothing is left half done and the next one succeeds."""
     for fatal in count(1):
         with monkeypatch.context() as patch:
-            patch.setattr(migrate, "_upgrade", partial(_upgrade_and_die, migrate._upgrade, fatal))
+            patch.setattr(migrate, "upgrade_on", partial(_upgrade_and_die, migrate.upgrade_on, fatal))
             try:
                 await migrate.upgrade(empty_database_url)
             except StoreUnavailable:

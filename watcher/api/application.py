@@ -14,6 +14,7 @@ from watcher.api.routing import Answer, Deps, add_route, make_response
 from watcher.api.strict_json import MOST_BYTES
 from watcher.api.webhooks_backend import add_backend_routes
 from watcher.api.webhooks_stripe import add_stripe_routes
+from watcher.inbound.intake import Intake
 
 ROUTES = (
     *users.ROUTES,
@@ -26,14 +27,15 @@ ROUTES = (
 )
 
 
-def create_app(deps: Deps) -> web.Application:
-    """Everything that is served."""
+def create_app(deps: Deps, intake: Intake | None = None) -> web.Application:
+    """Everything that is served. `intake` is closed with the application."""
+    intake = intake or Intake(deps.database)
     app = web.Application(middlewares=[make_problem_middleware(deps.new_id)], client_max_size=MOST_BYTES)
     for route in ROUTES:
         add_route(app, deps, route)
     add_bulk_routes(app, deps)
-    add_stripe_routes(app, deps)
-    add_backend_routes(app, deps)
+    add_stripe_routes(app, deps, intake)
+    add_backend_routes(app, deps, intake)
     add_health_routes(app, deps)
     add_later_routes(app, deps)
     document = make_openapi(ROUTES, version=version("topup-watcher"))
@@ -41,5 +43,9 @@ def create_app(deps: Deps) -> web.Application:
     async def openapi(_: web.Request) -> web.StreamResponse:
         return make_response(Answer(document))
 
+    async def close(_: web.Application) -> None:
+        await intake.close()
+
     app.router.add_get("/openapi.json", openapi)
+    app.on_cleanup.append(close)
     return app

@@ -25,7 +25,8 @@ async def create(kind: NeedKind, call: Call) -> Answer:
     """Open an ask, or give the one that the same body has opened; wait a moment for what is decided about it."""
     body: AskBody = call.body
     key = (call.tenant.id, kind, body.id)
-    findings = await look_up(body, call.tenant.id, call.deps.sources, now=call.deps.clock.now())
+    now = call.deps.clock.now()
+    findings = await look_up(body, call.tenant.id, call.deps.sources, now=now, kind=kind)
     async with call.deps.database.begin() as conn:
         stamp = call.deps.stamp()
         opened = await propose(conn, key, body, call.deps.settings, findings, stamp=stamp)

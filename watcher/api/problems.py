@@ -11,6 +11,7 @@ from aiohttp import web
 from config.errors import FieldError
 from watcher.asks.ground import NotUnderstood
 from watcher.asks.lifecycle import MOST_OPEN, IdReused, Over, TooMany
+from watcher.inbound.intake import Full
 from watcher.registration import AddressIsSet
 from watcher.render import render_faults
 from watcher.replacing import NotExpected
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 
 TYPE_BASE: Final = "https://topup-watcher.dev/problems/"
 RETRY_SECONDS: Final = 5
+INTAKE_RETRY_SECONDS: Final = 1
 _REFUSALS: Final = frozenset({400, 403, 404, 409, 410, 413, 422, 501})
 """Statuses of what stays refused however often it comes."""
 
@@ -86,9 +88,8 @@ def translate(error: Exception) -> Problem | None:
         return invalid(error.errors)
     if isinstance(error, IdReused | TooMany | Over | AddressIsSet | NotExpected):
         return _translate_conflict(error)
-    if isinstance(error, StoreUnavailable):
-        retry = {"Retry-After": str(RETRY_SECONDS)}
-        return Problem(503, "store_unavailable", "The store can't be reached: nothing was changed", headers=retry)
+    if isinstance(error, StoreUnavailable | Full):
+        return _translate_passing(error)
     if isinstance(error, web.HTTPException) and error.status >= HTTPStatus.BAD_REQUEST:
         return _translate_http(error)
     return None
@@ -103,6 +104,14 @@ def list_faults(error: Exception) -> tuple[FieldError, ...] | None:
     if problem is None or problem.status not in _REFUSALS:
         return None
     return problem.errors or (FieldError("", problem.code, problem.detail),)
+
+
+def _translate_passing(error: StoreUnavailable | Full) -> Problem:
+    if isinstance(error, Full):
+        soon = {"Retry-After": str(INTAKE_RETRY_SECONDS)}
+        return Problem(503, "busy", "Too many webhooks wait to be stored: nothing of this one was", headers=soon)
+    retry = {"Retry-After": str(RETRY_SECONDS)}
+    return Problem(503, "store_unavailable", "The store can't be reached: nothing was changed", headers=retry)
 
 
 def _translate_conflict(error: IdReused | TooMany | Over | AddressIsSet | NotExpected) -> Problem:

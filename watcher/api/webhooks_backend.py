@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final
 
-import structlog
 from aiohttp import web
 from pydantic import ConfigDict, StringConstraints
 
@@ -17,13 +17,12 @@ from notifier.signatures import verify
 from watcher.api.problems import Problem, invalid, not_found
 from watcher.api.routing import Answer, Deps, make_response, validate
 from watcher.api.strict_json import JsonNumber, parse_json, read_body
-from watcher.inbound.apply import defer_inbound, describe, make_refusal
+from watcher.inbound.apply import INBOUND_TASK, describe, make_refusal
+from watcher.inbound.intake import Intake, Kept
 from watcher.inbound.kinds import KINDS
 from watcher.shapes import Strict
 from watcher.store.events import record_events
-from watcher.store.inbox import find_inbound, keep_inbound
-
-log = structlog.get_logger()
+from watcher.store.inbox import Arrival, find_inbound
 
 _ID: Final = re.compile(r"[!-~]+")
 REUSED: Final = FieldError("webhook-id", "id_reused", "came with another body before; nothing of this one was taken")
@@ -61,7 +60,7 @@ class Sent:
     """None for a type that is not known."""
 
 
-def add_backend_routes(app: web.Application, deps: Deps) -> None:
+def add_backend_routes(app: web.Application, deps: Deps, intake: Intake) -> None:
     """One path a source, and the bare one for a sole source of a sole tenant."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -69,7 +68,7 @@ def add_backend_routes(app: web.Application, deps: Deps) -> None:
         if found is None:
             raise not_found()
         sent = await _read(request, deps, *found)
-        duplicate = await _accept(deps, sent)
+        duplicate = await _accept(deps, intake, sent)
         return make_response(Answer({"id": sent.id, "duplicate": duplicate}, 202))
 
     app.router.add_post("/webhooks/backend", serve)
@@ -117,33 +116,34 @@ def _find_fractions(value: Any, pointer: str) -> Iterator[str]:
             yield from _find_fractions(held, f"{pointer}/{escape(str(key))}")
 
 
-async def _accept(deps: Deps, sent: Sent) -> bool:
+async def _accept(deps: Deps, intake: Intake, sent: Sent) -> bool:
     """Store it with the job that applies it; whether it was there already. Raises `Problem` 409 for another's id."""
-    stamp, known = deps.stamp(), sent.data is not None
-    payload = {"type": sent.type, "data": sent.data} if known else {"type": sent.type}
-    values = {
-        "tenant": sent.tenant.id,
-        "source": sent.source.name,
-        "id": sent.id,
-        "digest": sent.digest,
-        "payload": payload,
-        "received_at": stamp.now,
-        "handled_at": None if known else stamp.now,
-        "outcome": None if known else "ignored",
-    }
-    async with deps.database.begin() as conn:
-        new = await keep_inbound(conn, values)
-        if new and known:
-            named = describe(payload)
-            about = f"{named['object']}:{named['id']}"
-            await defer_inbound(conn, sent.tenant.id, sent.source.name, sent.id, about=about)
-    if new:
-        log.info("inbound.accepted", tenant=sent.tenant.id, source=sent.source.name, inbound=sent.id, type=sent.type)
-        if not known:
-            deps.metrics.inbound_ignored.labels(sent.source.name).inc()
-    elif not await _is_the_same(deps, sent):
+    kept = await intake.keep(_make_arrival(sent, deps.clock.now()))
+    if kept is Kept.NEW and sent.data is None:
+        deps.metrics.inbound_ignored.labels(sent.source.name).inc()
+    elif kept is Kept.OTHER and not await _is_the_same(deps, sent):
         raise Problem(409, "id_reused", "This webhook-id came with another body before", errors=[REUSED])
-    return not new
+    return kept is not Kept.NEW
+
+
+def _make_arrival(sent: Sent, now: datetime) -> Arrival:
+    tenant, source = sent.tenant.id, sent.source.name
+    if sent.data is None:
+        return Arrival(tenant, source, sent.id, sent.digest, {"type": sent.type}, now, outcome="ignored")
+    payload = {"type": sent.type, "data": sent.data}
+    named = describe(payload)
+    return Arrival(
+        tenant,
+        source,
+        sent.id,
+        sent.digest,
+        payload,
+        now,
+        about=f"{named['object']}:{named['id']}",
+        task=INBOUND_TASK,
+        args={"tenant": tenant, "source": source, "inbound_id": sent.id},
+        together=not KINDS[sent.type].asks,
+    )
 
 
 async def _is_the_same(deps: Deps, sent: Sent) -> bool:

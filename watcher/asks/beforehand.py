@@ -1,7 +1,8 @@
 """What an ask has to know of the world, found before anything is locked: rates, and what its transaction needs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from chains.chain import Chain
-from chains.errors import ChainError
+from chains.errors import ChainError, Unavailable
 from chains.model import NetworkId
 from chains.needs import BadTransaction, Limits, Verdict
 from config.errors import FieldError
@@ -18,7 +19,10 @@ from notifier.rates import RateSource
 from watcher.asks.analysis import Analysis, make_analysis
 from watcher.asks.bodies import AskBody, CheckoutBody, TransactionBody
 from watcher.asks.ground import NotUnderstood, Rate
+from watcher.asks.proposed import refuse_absurd
 from watcher.asks.rates import find_rates
+from watcher.model import NeedKind
+from watcher.store.asks import find_ask
 from watcher.store.database import Database
 from watcher.store.wallets import find_addresses
 
@@ -51,8 +55,17 @@ class Findings:
     """None where no transaction is proposed."""
 
 
-async def look_up(body: AskBody, tenant: str, sources: Sources, *, now: datetime) -> Findings:
-    """What this body has to know. Raises `NotUnderstood` for a price or a transaction that is none."""
+async def look_up(
+    body: AskBody, tenant: str, sources: Sources, *, now: datetime, kind: NeedKind | None = None
+) -> Findings:
+    """What this body has to know. Raises `NotUnderstood` for a price or a transaction that is none.
+
+    `kind` is None for what opens nothing. An ask that is there already has to know nothing: it stays as it is.
+    """
+    if kind is not None:
+        async with sources.database.begin() as conn:
+            if await find_ask(conn, (tenant, kind, body.id)) is not None:
+                return Findings()
     rates = await find_rates(body, sources.settings, sources.rates)
     if not proposes(body):
         return Findings(rates)
@@ -80,7 +93,7 @@ async def analyse(body: AskBody, network: Network, address: str, sources: Source
     pays_gas = body.gas is None or body.gas.payer == "wallet"
     limits = Limits({asset.asset.reference for asset in network.assets}, seconds=MOST_SECONDS)
     try:
-        async with sources.turns:
+        async with _turn(sources.turns):
             needs = await chain.find_needs(address, transaction, limits, pays_gas=pays_gas)
     except BadTransaction as error:
         pointer = "" if error.field in ("", "transaction") else f"/{error.field}"
@@ -88,4 +101,18 @@ async def analyse(body: AskBody, network: Network, address: str, sources: Source
     except ChainError as error:
         log.info("transaction.unread", network=network.name, reason=str(error))
         return Analysis(Verdict.UNKNOWN, looked_at=now)
-    return make_analysis(needs, now=now)
+    return refuse_absurd(make_analysis(needs, now=now), network)
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of those at once. Raises `Unavailable` when others are in front for too long."""
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        raise Unavailable("too many transactions are looked at") from None
+    try:
+        yield
+    finally:
+        turns.release()

@@ -1,16 +1,24 @@
 """A proposed transaction, understood: what it was found to need, as needs. Pure."""
 
 from dataclasses import replace
+from typing import Final
 
+from chains.amounts import format_amount
 from chains.model import NATIVE, Holding
 from chains.needs import Outflow, Verdict
 from config.errors import FieldError
+from config.model import Network, NetworkAsset
 from watcher.asks.analysis import Analysis
 from watcher.asks.bodies import CheckoutBody, TransactionBody
 from watcher.asks.ground import Ground, NotUnderstood, Understood, Wanting
 from watcher.asks.model import Mode
 from watcher.asks.reasons import find_hindrance
 from watcher.model import BillLine
+
+MOST_PURCHASES: Final = 100
+"""Purchases of the largest size that a transaction may be worth."""
+MOST_COINS: Final = 10**9
+"""The same where there is no largest purchase: whole units."""
 
 
 def understand_proposed(body: TransactionBody, ground: Ground) -> Understood:
@@ -29,6 +37,25 @@ def check_beside(body: TransactionBody | CheckoutBody) -> list[FieldError]:
     if body.gas is not None and body.gas.limit is not None:
         return [FieldError("/gas/limit", "not_wanted", "belongs into the transaction, which is given")]
     return []
+
+
+def refuse_absurd(analysis: Analysis, network: Network) -> Analysis:
+    """A transaction that takes more than anybody is asked to buy is none that money should be found for."""
+    for reference in sorted({o.asset for o in analysis.outflows}):
+        asset = network.find_asset(reference)
+        total = sum(o.amount for o in analysis.outflows if o.asset == reference)
+        if asset is not None and total > find_most(asset):
+            most = format_amount(find_most(asset), asset.asset.decimals)
+            detail = f"absurd: it takes more than {most} {asset.asset.symbol}"
+            return replace(analysis, verdict=Verdict.REVERTS, detail=detail, exact=False, outflows=())
+    return analysis
+
+
+def find_most(asset: NetworkAsset) -> int:
+    """Base units of an asset that one transaction may take: many times what can be bought at once."""
+    if asset.maximum is not None:
+        return MOST_PURCHASES * asset.maximum
+    return MOST_COINS * int(10**asset.asset.decimals)
 
 
 def make_wants(analysis: Analysis, ground: Ground) -> list[Wanting]:

@@ -1,11 +1,10 @@
 """Deferring a job in the transaction of the rows that it serves: both are committed, or neither."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from procrastinate import App, PsycopgConnector
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 QUEUE = "watcher"
@@ -33,15 +32,9 @@ async def defer(
     await deferrer.defer_async(**args)
 
 
-_EARLIER = text("""
-    select exists (
-        select from procrastinate_jobs mine join procrastinate_jobs earlier
-            on earlier.task_name = mine.task_name and earlier.id < mine.id and earlier.status in ('todo', 'doing')
-        where mine.task_name = :task and mine.args @> :args and earlier.args @> :alike
-    )
-""").bindparams(bindparam("args", type_=JSONB), bindparam("alike", type_=JSONB))
-
-
-async def has_earlier(conn: AsyncConnection, task: str, args: dict[str, Any], *, alike: dict[str, Any]) -> bool:
-    """Whether a job of `task`, deferred before the one with these `args`, is not done yet, among those `alike`."""
-    return bool((await conn.execute(_EARLIER, {"task": task, "args": args, "alike": alike})).scalar_one())
+async def defer_all(conn: AsyncConnection, task: str, args: Sequence[Mapping[str, Any]], *, priority: int = 0) -> None:
+    """Have `task` run once with each of `args`, in one round trip, as `defer` would one by one."""
+    if args:
+        raw = (await conn.get_raw_connection()).driver_connection
+        deferrer = _unopened.configure_task(task, queue=QUEUE, priority=priority, connection=raw)
+        await deferrer.batch_defer_async(*(dict(each) for each in args))

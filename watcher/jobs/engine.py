@@ -8,6 +8,8 @@ from typing import Any, Final
 import structlog
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.worker import Worker
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
 from watcher.jobs.defer import QUEUE
 from watcher.jobs.rescue import STALLED_SECONDS, Rescue
@@ -17,6 +19,7 @@ from watcher.metrics import Metrics
 log = structlog.get_logger()
 
 Handler = Callable[..., Awaitable[None]]
+Check = Callable[[AsyncConnection[Any]], Awaitable[None]]
 
 HEARTBEAT_SECONDS: Final = 1.0
 RESCUE_SECONDS: Final = 2.0
@@ -25,6 +28,7 @@ POLL_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 3.0
 """How long running jobs may finish when the daemon stops; what has not is handed back."""
 POOL_SECONDS: Final = 5.0
+MOST_CONNECTIONS: Final = 6
 
 
 class WorkerStopped(Exception):
@@ -35,13 +39,26 @@ class JobEngine:
     """The worker side of the queue, for as long as the daemon lives."""
 
     def __init__(
-        self, conninfo: str, handlers: Mapping[str, Handler], *, name: str, metrics: Metrics, concurrency: int = 16
+        self,
+        conninfo: str,
+        handlers: Mapping[str, Handler],
+        *,
+        name: str,
+        metrics: Metrics,
+        concurrency: int = 16,
+        check: Check = AsyncConnectionPool.check_connection,
     ) -> None:
         """`handlers`: task name to coroutine function; `name` tells this process's worker from others'.
 
-        `conninfo` is `watcher.store.database.conninfo(url)`.
+        `conninfo` is `watcher.store.database.conninfo(url)`. `check` refuses a connection by raising, before each use.
         """
-        self._app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6, timeout=POOL_SECONDS))
+        pool: dict[str, Any] = {
+            "conninfo": conninfo,
+            "min_size": 2,
+            "max_size": MOST_CONNECTIONS,
+            "timeout": POOL_SECONDS,
+        }
+        self._app = App(connector=PsycopgConnector(pool_factory=_make_pool(check), **pool))
         self._name = name
         self._concurrency = concurrency
         self._running: set[int] = set()
@@ -92,3 +109,8 @@ class JobEngine:
                 self._running.discard(job)
 
         return task
+
+
+def _make_pool(check: Check) -> Callable[..., AsyncConnectionPool]:
+    """The library brings a check of its own, which is a ping."""
+    return lambda **options: AsyncConnectionPool(**{**options, "check": check})

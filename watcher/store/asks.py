@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DateTime, RowMapping, and_, cast, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import RowMapping, and_, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -211,24 +211,6 @@ async def list_expired(conn: AsyncConnection, now: datetime, limit: int) -> list
         select(ask.c.tenant, ask.c.kind, ask.c.id)
         .where(ask.c.expires_at <= now, ask.c.status.in_([s.value for s in LIVING]))
         .order_by(ask.c.expires_at)
-        .limit(limit)
-    )
-    return [(tenant, NeedKind(kind), id_) for tenant, kind, id_ in await conn.execute(query)]
-
-
-async def list_analysed(conn: AsyncConnection, *, before: datetime, limit: int) -> list[AskKey]:
-    """Asks with a transaction that may still change what is asked for, and was not looked at since `before`.
-
-    Those that have waited longest come first.
-    """
-    looked_at = ask.c.analysis["looked_at"].astext
-    mine = and_(need.c.tenant == ask.c.tenant, need.c.kind == ask.c.kind, need.c.id == ask.c.id)
-    settled = and_(ask.c.status == State.COVERED.value, exists().where(mine), ~exists().where(mine, unclosed()))
-    query = (
-        select(ask.c.tenant, ask.c.kind, ask.c.id)
-        .where(ask.c.analysis.is_not(None), ask.c.status.in_([s.value for s in LIVING]), ~settled)
-        .where(or_(looked_at.is_(None), cast(looked_at, DateTime(timezone=True)) <= before))
-        .order_by(looked_at.nulls_first())
         .limit(limit)
     )
     return [(tenant, NeedKind(kind), id_) for tenant, kind, id_ in await conn.execute(query)]

@@ -57,13 +57,13 @@ async def list_watched_at(
     return addresses, wanted | {Holding(network, *place) for place in await conn.execute(followed)}
 
 
-async def list_unread(conn: AsyncConnection, network: NetworkId, *, limit: int) -> list[Holding]:
-    """Holdings whose levels were not judged yet: they come before all others."""
+async def list_unread(conn: AsyncConnection, network: NetworkId, *, behind: Place, limit: int) -> list[Holding]:
+    """Holdings whose levels were not judged yet, in order: the next ones of a rotation."""
     unknown = (requirement.c.status == HoldingStatus.UNKNOWN.value, requirement.c.watch_only.is_(False))
     query = select(requirement.c.asset, requirement.c.address).where(
         requirement.c.network == network, requirement.c.status != HoldingStatus.OK.value, *unknown
     )
-    return [Holding(network, *place) for place in await conn.execute(query.limit(limit))]
+    return [Holding(network, *place) for place in await conn.execute(_page(query, behind, limit))]
 
 
 async def list_attended(

@@ -11,12 +11,20 @@ from watcher.store.migrate import upgrade
 
 
 @asynccontextmanager
+async def open_server(settings: Settings) -> AsyncIterator[str]:
+    """The configured server, or the embedded one for as long as this lasts. Gives its URL. Raises `StoreError`."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    async with EmbeddedPostgres(settings.data_dir) as server:
+        yield server.url
+
+
+@asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Database]:
     """A pool on the configured store, its schema the newest. Raises `StoreError`."""
     async with AsyncExitStack() as stack:
-        url = settings.database_url
-        if url is None:
-            url = (await stack.enter_async_context(EmbeddedPostgres(settings.data_dir))).url
+        url = await stack.enter_async_context(open_server(settings))
         await upgrade(url)
         database = Database(url)
         stack.push_async_callback(database.close)

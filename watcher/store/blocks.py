@@ -1,67 +1,18 @@
-"""What one block wrote: balances, how each requirement stands, the decision behind each change, the cursor last."""
+"""What one block wrote: balances, how each requirement stands, the decision behind each change."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, func, insert, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.model import Balance, BlockRef, NetworkId
-from watcher.store.tables import cursor, decision, holding, requirement, wallet, wallet_address
+from watcher.store.tables import decision, holding, requirement, wallet, wallet_address
 
 CHUNK = 5_000
 """Keys in one statement: PostgreSQL takes 65,535 parameters."""
-
-
-class Fenced(Exception):
-    """Another owner has taken this network since: whatever this one decides is void."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The right to write for one shard of a network."""
-
-    network: NetworkId
-    shard: int
-    token: int
-
-
-async def take_shard(conn: AsyncConnection, network: NetworkId, shard: int, *, name: str, now: datetime) -> Owner:
-    """Become the owner: the token grows, so whoever had it before is fenced off from its next write on."""
-    new = upsert(cursor).values(network=network, shard=shard, token=1, owner=name, updated_at=now)
-    taken = new.on_conflict_do_update(
-        index_elements=["network", "shard"],
-        set_={"token": cursor.c.token + 1, "owner": name, "updated_at": now},
-    ).returning(cursor.c.token)
-    return Owner(network, shard, (await conn.execute(taken)).scalar_one())
-
-
-async def find_cursor(conn: AsyncConnection, owner: Owner) -> BlockRef | None:
-    """The last block fully recorded; None at the very first start."""
-    query = select(cursor).where(cursor.c.network == owner.network, cursor.c.shard == owner.shard)
-    row = (await conn.execute(query)).mappings().one()
-    return None if row["height"] is None else BlockRef(row["height"], row["hash"], row["block_time"])
-
-
-async def hold_shard(conn: AsyncConnection, owner: Owner) -> None:
-    """Let nobody take the shard over until this transaction ends. Raises `Fenced` when somebody has."""
-    query = select(cursor.c.token).where(cursor.c.network == owner.network, cursor.c.shard == owner.shard)
-    if (await conn.execute(query.with_for_update())).scalar_one() != owner.token:
-        raise Fenced(f"{owner.network} shard {owner.shard}: token {owner.token} is no longer the newest")
-
-
-async def move_cursor(conn: AsyncConnection, owner: Owner, block: BlockRef, *, now: datetime) -> None:
-    """Last in the block's transaction. Raises `Fenced` when somebody else owns the shard by now."""
-    query = (
-        update(cursor)
-        .where(cursor.c.network == owner.network, cursor.c.shard == owner.shard, cursor.c.token == owner.token)
-        .values(height=block.number, hash=block.hash, block_time=block.time, updated_at=now)
-    )
-    if (await conn.execute(query)).rowcount != 1:
-        raise Fenced(f"{owner.network} shard {owner.shard}: token {owner.token} is no longer the newest")
 
 
 async def save_balances(conn: AsyncConnection, balances: Sequence[Balance], *, now: datetime) -> None:

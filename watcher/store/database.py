@@ -2,23 +2,38 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    InvalidatePoolError,
+    InvalidRequestError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from watcher.store.causes import say
 from watcher.store.errors import StoreUnavailable
+from watcher.store.identity import Identity
 
 CONNECT_SECONDS: Final = 5
 STATEMENT_SECONDS: Final = 5
 TRANSACTION_SECONDS: Final = 30
 """A frozen server keeps no time: this limit is kept here."""
+NAME_END: Final = 40
+"""Characters of a replica's name that tell it from others: it ends with an id."""
 POOL_SECONDS: Final = 5
 """Longest wait for a free connection."""
+POSITION: Final = "topup_watcher_position"
+"""Where a transaction leaves the position of its last event, until it is committed."""
+ENTER_SECONDS: Final = 6
+"""Longest wait for a connection that answers, a full pool included."""
 _PASSING: Final = {"25006", "25P03"}
 """Internal errors of PostgreSQL that pass: it takes no writes (a standby), or we held a transaction too long."""
 
@@ -28,22 +43,38 @@ def psycopg_url(url: str) -> URL:
     return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
 
 
-def conninfo(url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> str:
+def name_session(replica: str) -> str:
+    """What PostgreSQL shows a replica's sessions as, so that others can end those of a dead one. 63 bytes at most."""
+    return f"topup-watcher {replica[-NAME_END:]}".rstrip()
+
+
+def conninfo(url: str, *, replica: str = "", statement_seconds: int = STATEMENT_SECONDS) -> str:
     """The same for psycopg and procrastinate, with our time-outs. Holds the password: not for a log."""
     plain = psycopg_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.conninfo.make_conninfo(plain, **_connect_arguments(statement_seconds))
+    plain = plain.replace(" ", "%20")  # which SQLAlchemy leaves as they are, in a password
+    return psycopg.conninfo.make_conninfo(plain, **connect_arguments(url, statement_seconds, replica=replica))
 
 
-def _connect_arguments(statement_seconds: int) -> dict[str, Any]:
+def connect_arguments(
+    url: str,
+    statement_seconds: int,
+    *,
+    replica: str = "",
+    transaction_seconds: int = TRANSACTION_SECONDS,
+    lock_seconds: int = 0,
+) -> dict[str, Any]:
+    """What every connection of ours is opened with, beside what the URL says. 0: no limit."""
+    theirs = psycopg_url(url).query.get("options", "")
     options = {
         "statement_timeout": f"{statement_seconds}s",
-        "idle_in_transaction_session_timeout": f"{TRANSACTION_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{transaction_seconds}s",
+        "lock_timeout": f"{lock_seconds}s",
         "timezone": "UTC",
     }
     return {
         "connect_timeout": CONNECT_SECONDS,
-        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-        "application_name": "topup-watcher",
+        "options": " ".join([str(theirs), *(f"-c {name}={value}" for name, value in options.items())]).strip(),
+        "application_name": name_session(replica),
         "tcp_user_timeout": CONNECT_SECONDS * 1000,
         "keepalives_idle": CONNECT_SECONDS,
     }
@@ -56,41 +87,67 @@ class Database:
         self,
         url: str,
         *,
+        replica: str = "",
         pool_size: int = 10,
         overflow: int = 10,
         statement_seconds: int = STATEMENT_SECONDS,
         seconds: int = TRANSACTION_SECONDS,
     ) -> None:
-        """`url` may be any PostgreSQL URL. `seconds` limits a whole transaction. Connects on first use."""
+        """`url` may be any PostgreSQL URL. `seconds` limits a whole transaction. Connects on first use.
+
+        `replica` is the name of the daemon that uses it.
+        """
         self._seconds = seconds
         self.engine: AsyncEngine = create_async_engine(
             psycopg_url(url),
             pool_size=pool_size,
             max_overflow=overflow,
             pool_timeout=POOL_SECONDS,
-            pool_pre_ping=True,
-            connect_args=_connect_arguments(statement_seconds),
+            connect_args=connect_arguments(url, statement_seconds, replica=replica),
             hide_parameters=True,
         )
+        self._identity: Identity | None = None
+        event.listen(self.engine.sync_engine, "checkout", self._check)
+
+    def expect(self, identity: Identity) -> None:
+        """From now on, transactions are on this store or `StoreReplaced`."""
+        self._identity = identity
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end, rolled back on an exception."""
+        entered = False
         try:
-            async with asyncio.timeout(self._seconds) as limit, self.engine.begin() as conn:
+            async with asyncio.timeout(self._seconds) as limit, self._enter() as conn:
+                entered = True
+                conn.info.pop(POSITION, None)
                 yield conn
-        except (OperationalError, InterfaceError) as error:
-            raise StoreUnavailable(f"PostgreSQL: {_say(error)}") from error
-        except InternalError as error:
-            if getattr(error.orig, "sqlstate", None) not in _PASSING:
+                position = conn.info.pop(POSITION, None)
+            if position is not None and self._identity is not None:
+                self._identity.note(position)
+        except (DBAPIError, PoolTimeoutError) as error:
+            raise _sort(error) from error
+        except InvalidRequestError as error:
+            if entered or "closed" not in str(error):
                 raise
-            raise StoreUnavailable(f"PostgreSQL: {_say(error)}") from error
-        except PoolTimeoutError as error:
-            raise StoreUnavailable("PostgreSQL: no free connection in time") from error
+            raise StoreUnavailable("PostgreSQL: connections break") from error
         except TimeoutError as error:
             if limit.expired():
                 raise StoreUnavailable("PostgreSQL: no answer in time") from error
             raise
+
+    @asynccontextmanager
+    async def _enter(self) -> AsyncIterator[AsyncConnection]:
+        """A frozen server is noticed here, by the question that each transaction begins with."""
+        try:
+            async with asyncio.timeout(ENTER_SECONDS):
+                conn = await self.engine.connect()
+        except TimeoutError as error:
+            raise StoreUnavailable("PostgreSQL: no answer in time") from error
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(conn)
+            await stack.enter_async_context(conn.begin())
+            yield conn
 
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when PostgreSQL does not answer within `CONNECT_SECONDS`, or takes no writes."""
@@ -101,6 +158,21 @@ class Database:
                     raise StoreUnavailable("PostgreSQL: takes no writes")
         except TimeoutError as error:
             raise StoreUnavailable("PostgreSQL: no answer in time") from error
+
+    def _check(self, conn: Any, record: object, fairy: object) -> None:
+        """Before each transaction, in place of a ping: a broken connection is exchanged, another store is refused."""
+        del record, fairy
+        try:
+            conn.autocommit = True
+            if self._identity is None:
+                conn.cursor().execute("select 1")
+            else:
+                self._identity.check_dbapi(conn)
+            conn.autocommit = False
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+            raise StoreUnavailable("PostgreSQL: somebody holds it locked") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise InvalidatePoolError from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -115,6 +187,11 @@ async def driver_connection(conn: AsyncConnection) -> psycopg.AsyncConnection[An
     return raw
 
 
-def _say(error: DBAPIError) -> str:
-    state = getattr(error.orig, "sqlstate", None)
-    return f"{type(error.orig).__name__}{f' ({state})' if state else ''}"
+def _sort(error: DBAPIError | PoolTimeoutError) -> Exception:
+    """What passes as `StoreUnavailable`; a fault of ours as itself."""
+    if isinstance(error, PoolTimeoutError):
+        return StoreUnavailable("PostgreSQL: no free connection in time")
+    passes = getattr(error.orig, "sqlstate", None) in _PASSING
+    if isinstance(error, OperationalError | InterfaceError) or (isinstance(error, InternalError) and passes):
+        return StoreUnavailable(f"PostgreSQL: {say(error.orig)}")
+    return error

@@ -1,6 +1,7 @@
 """What the configuration declares, brought into the store at start: this installation, tenants, their endpoints."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, select, update
@@ -10,18 +11,44 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.model import CONSOLE_ENDPOINT, Tenant
 from notifier.model import Endpoint
 from watcher.store.endpoints import CONFIG, find_later, remove_endpoints
+from watcher.store.errors import StoreReplaced
 from watcher.store.tables import endpoint, event_position, installation, tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The life of a store that was put back from a backup."""
+
+    epoch: str
+    made_at: datetime
+    """When the backup was made."""
+    at: datetime
+    """When it was put back."""
+
 
 CONSOLE = Endpoint(id=CONSOLE_ENDPOINT, url="console:", secrets=())
 """Where events are printed, when the configuration says so: an endpoint like any other."""
 
 
 async def declare_installation(conn: AsyncConnection, *, now: datetime, new_id: Callable[[str], str]) -> str:
-    """The id of this store, made at its first start: listing at Stripe never adopts another installation's session."""
-    new = upsert(installation).values(only=True, id=new_id("ins"), created_at=now).on_conflict_do_nothing()
+    """The id of this store, made at its first start: listing at Stripe never adopts another installation's session.
+
+    Raises `StoreReplaced` for a store whose content has been moved elsewhere.
+    """
+    first = {"only": True, "id": new_id("ins"), "epoch": new_id("epo"), "created_at": now}
+    new = upsert(installation).values(first).on_conflict_do_nothing()
     await conn.execute(new)
     await conn.execute(upsert(event_position).values(only=True, last=0).on_conflict_do_nothing())
-    return str((await conn.execute(select(installation.c.id))).scalar_one())
+    found = (await conn.execute(select(installation.c.id, installation.c.moved_at))).one()
+    if found.moved_at is not None:
+        raise StoreReplaced(f"This store was moved to another server on {found.moved_at:%Y-%m-%d}: name that one.")
+    return str(found.id)
+
+
+async def find_restored(conn: AsyncConnection) -> Restored | None:
+    """The backup that this store was put back from, if it ever was."""
+    row = (await conn.execute(select(installation))).one()
+    return None if row.restored_at is None else Restored(row.epoch, row.restored_from, row.restored_at)
 
 
 async def declare_tenant(conn: AsyncConnection, tenant_id: str, *, now: datetime) -> None:

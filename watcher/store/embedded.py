@@ -108,7 +108,10 @@ class EmbeddedPostgres:
     def _claim(self) -> None:
         self._daemon_lock = FileLock(self._data_dir / "daemon.lock")
         if not self._daemon_lock.try_exclusive():
-            raise StoreInUse(f"Another topup-watcher daemon is already running on {self._data_dir}.")
+            raise StoreInUse(
+                f"Another topup-watcher daemon is already running on {self._data_dir}. "
+                "The embedded PostgreSQL serves one; several share one that database.url names."
+            )
 
     def _bring_up(self, cluster: Cluster) -> None:
         if not cluster.exists:

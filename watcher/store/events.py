@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watcher.event_types import matches
 from watcher.jobs.defer import defer
 from watcher.model import NewEvent
+from watcher.store.database import POSITION
 from watcher.store.tables import delivery, endpoint, event, event_position
 
 DELIVER_TASK = "deliver"
@@ -59,7 +60,9 @@ async def _insert_events(conn: AsyncConnection, events: Sequence[NewEvent], now:
 
 async def _take_positions(conn: AsyncConnection, count: int) -> int:
     taken = update(event_position).values(last=event_position.c.last + count).returning(event_position.c.last)
-    return int((await conn.execute(taken)).scalar_one())
+    last = int((await conn.execute(taken)).scalar_one())
+    conn.info[POSITION] = last
+    return last
 
 
 async def _queue_deliveries(

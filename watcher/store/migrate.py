@@ -34,23 +34,40 @@ async def upgrade(url: str, *, revision: str = "head") -> None:
     database = Database(url, pool_size=1, overflow=0, statement_seconds=MIGRATE_SECONDS, seconds=MIGRATE_SECONDS)
     try:
         async with database.begin() as conn:
-            await conn.run_sync(_upgrade, revision)
+            await conn.run_sync(upgrade_on, revision)
     finally:
         await database.close()
 
 
-def _upgrade(conn: Connection, revision: str) -> None:
+def upgrade_on(conn: Connection, revision: str) -> None:
+    """The same in a transaction of the caller's."""
     conn.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
     config = make_config()
-    _refuse_newer(conn, ScriptDirectory.from_config(config))
+    _refuse_newer(conn)
     config.attributes["connection"] = conn
     command.upgrade(config, revision)
 
 
-def _refuse_newer(conn: Connection, scripts: ScriptDirectory) -> None:
-    known = {script.revision for script in scripts.walk_revisions()}
+def find_schema(conn: Connection) -> str | None:
+    """The version that the database is of; None for one that is not ours yet. Raises `SchemaTooNew`."""
+    heads = MigrationContext.configure(conn).get_current_heads()
+    _refuse_newer(conn)
+    return heads[0] if heads else None
+
+
+def known_schemas() -> set[str]:
+    """The versions that this release can bring up to its own."""
+    return {script.revision for script in ScriptDirectory.from_config(make_config()).walk_revisions()}
+
+
+def newest() -> str:
+    """The version that this release works on."""
+    return str(ScriptDirectory.from_config(make_config()).get_current_head())
+
+
+def _refuse_newer(conn: Connection) -> None:
     for found in MigrationContext.configure(conn).get_current_heads():
-        if found not in known:
+        if found not in known_schemas():
             raise SchemaTooNew(
                 f"The database has schema {found}, which this release of topup-watcher does not know: "
                 "run the newer release, or restore a backup made before its upgrade."

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -88,6 +89,10 @@ installation = Table(
     Column("only", Boolean, primary_key=True, server_default=text("true")),
     _text("id"),  # stands in the metadata of each session: listing never adopts another installation's
     _time("created_at"),
+    _text("epoch"),  # another one after each restore: a daemon that knew the one before is refused
+    _time("restored_from", nullable=True),  # when the backup was made: what came after it is lost
+    _time("restored_at", nullable=True),
+    _time("moved_at", nullable=True),  # its content went to another server: nothing is written here any more
     CheckConstraint('"only"', name="one_row"),
 )
 
@@ -411,6 +416,58 @@ onramp_pause = Table(
     ForeignKeyConstraint(["tenant"], ["tenant.id"]),
 )
 
+# What waits, and what is held back
+
+session_turn = Table(
+    "session_turn",
+    metadata,
+    _text("top_up", key=True),
+    _text("tenant"),
+    Column("networks", ARRAY(Text), nullable=False),
+    Column("rank", Integer, nullable=False),  # 0: somebody waits for it at a screen; 1: everything else
+    _time("due_at"),
+    _time("created_at"),
+    ForeignKeyConstraint(["top_up"], ["top_up.id"]),
+)
+Index(
+    "ix_session_turn_tenant_rank_due_at",
+    session_turn.c.tenant,
+    session_turn.c.rank,
+    session_turn.c.due_at,
+    session_turn.c.top_up,
+)
+
+session_pace = Table(
+    "session_pace",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    _time("free_at"),  # when the next session may be asked for; locked by whoever gives out turns
+    Column("served", ARRAY(Text), nullable=False),  # tenants, the one that was served longest ago first
+    CheckConstraint('"only"', name="one_row"),
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    _text("kind", key=True),
+    _text("name", key=True),  # a tenant's or a network's id; empty for all
+    _text("cause", key=True),  # `operator`, or `storm`
+    _json("facts", nullable=True),  # what the brake saw
+    _time("since"),
+    CheckConstraint("kind in ('tenant', 'network', 'all')", name="kind"),
+    CheckConstraint("cause in ('operator', 'storm')", name="cause"),
+)
+
+turned_short = Table(
+    "turned_short",
+    metadata,
+    _text("network", key=True),
+    _text("tenant", key=True),
+    _text("wallet", key=True),
+    _time("at"),
+)
+Index("ix_turned_short_network_at", turned_short.c.network, turned_short.c.at)
+
 decision = Table(
     "decision",
     metadata,
@@ -439,6 +496,25 @@ cursor = Table(
     _text("hash", nullable=True),
     _time("block_time", nullable=True),
     _time("updated_at"),
+)
+
+# Who watches: replicas of the daemon, and the shards that they share
+
+sharding = Table(
+    "sharding",
+    metadata,
+    _text("network", key=True),
+    Column("shards", Integer, nullable=False),  # cursors from here on are remains of a larger number
+    _time("changed_at"),
+)
+
+replica = Table(
+    "replica",
+    metadata,
+    _text("name", key=True),
+    _text("network", key=True),
+    _flag("reads", default=True),  # false: it can't reach the network, so others had better have its shards
+    _time("seen_at"),  # by PostgreSQL's clock
 )
 
 # What was said
@@ -520,7 +596,16 @@ inbox = Table(
     _time("received_at"),
     _time("handled_at", nullable=True),
     _text("outcome", nullable=True),  # `applied`, `ignored`, `outdated`, or `refused`
+    _text("about", nullable=True),  # `wallet:w-1`: what is about one thing is applied in the order of its coming
+    Column("position", BigInteger, Identity(), nullable=False),  # of coming
     ForeignKeyConstraint(["tenant"], ["tenant.id"]),
+)
+Index(
+    "ix_inbox_waiting",
+    inbox.c.tenant,
+    inbox.c.about,
+    inbox.c.position,
+    postgresql_where=text("handled_at is null and about is not null"),
 )
 
 revision = Table(

@@ -1,7 +1,9 @@
 """Where a token keeps its numbers: how a storage key is made of an owner, and how a word holds an amount. No I/O."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import Final
 
 from chains.ethereum.needs.state import Place
@@ -15,6 +17,9 @@ LEAST_WIDTH: Final = 64
 """Bits of the smallest field that is taken for an amount."""
 MOST_SLOTS: Final = 64
 """Numbered slots that a mapping is looked for in."""
+_LIKELY_SLOTS: Final = (*range(12), 51, 52)
+"""51 and 52 are OpenZeppelin's of upgradeable tokens."""
+_LIKELY_VYPER_SLOTS: Final = tuple(range(6))
 
 _OZ_BALANCES: Final = 0x52C63247E1F47DB19D5CE0460030C497F067CA4CEBF71BA98EEADABE20BACE00
 """OpenZeppelin's ERC-7201 namespace of ERC-20 storage; allowances are one further."""
@@ -41,7 +46,8 @@ class Layout:
         return f"0x{slot:064x}"
 
 
-def guesses(owners: tuple[str, ...]) -> dict[str, Layout]:
+@lru_cache(maxsize=64)
+def guesses(owners: tuple[str, ...]) -> Mapping[str, Layout]:
     """Storage keys that usual tokens keep the value of these owners at, and their layouts."""
     namespaced = _OZ_BALANCES + (len(owners) > 1)
     layouts = [Layout("solidity", slot) for slot in (*range(MOST_SLOTS), namespaced)]
@@ -49,6 +55,17 @@ def guesses(owners: tuple[str, ...]) -> dict[str, Layout]:
     if len(owners) == 1:
         layouts.append(Layout("solady", 0))
     return {layout.key(*owners): layout for layout in layouts}
+
+
+@lru_cache(maxsize=64)
+def likely(owners: tuple[str, ...]) -> Mapping[str, int]:
+    """The few places that most tokens keep the value of these owners at, each with a pattern to plant there."""
+    namespaced = _OZ_BALANCES + (len(owners) > 1)
+    layouts = [Layout("solidity", slot) for slot in (*_LIKELY_SLOTS, namespaced)]
+    layouts += [Layout("vyper", slot) for slot in _LIKELY_VYPER_SLOTS]
+    if len(owners) == 1:
+        layouts.append(Layout("solady", 0))
+    return {layout.key(*owners): pattern(number) for number, layout in enumerate(layouts)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,7 @@ class Slot:
         return self.field.put(self.word, amount)
 
 
+@cache
 def pattern(number: int) -> int:
     """A word that shows which of its bits an answer has: each byte begins with two ones and ends with one."""
     return hash_word(SENTINEL, number) | int.from_bytes(b"\xc1" * 32)

@@ -12,7 +12,7 @@ from chains.ethereum.needs.node import Node, is_unsupported
 from chains.ethereum.needs.proposal import Proposal
 from chains.ethereum.needs.reverts import Cause, is_execution
 from chains.ethereum.needs.runs import Run
-from chains.ethereum.needs.slots import View, find_slots
+from chains.ethereum.needs.slots import View, find_slots, is_proof, layout_of, proof_request
 from chains.ethereum.needs.start import Start, opening_state
 from chains.ethereum.needs.state import State
 from chains.ethereum.needs.touched import MOST_TOKENS, PERMIT2, Touched, allowance, guess_approvals, read_trace
@@ -45,22 +45,24 @@ async def look(
     tracing = "trace" in ways and isinstance(start.trace, Mapping)
     spenders: tuple[str, ...] = ()
     if tracing:
-        touched = read_trace(start.trace, proposal.sender)
+        touched = read_trace(start.trace, proposal.sender) | _named(proposal, known)
     else:
         touched, spenders = await _guess(node, memory, proposal, known)
-    state, slots, tried = opening_state(proposal), dict[View, Slot](), set[View]()
+    slots, tried = dict[View, Slot](), set[View]()
     seen: Seen | None = None
     for _ in range(_MOST_ROUNDS):
+        doubted = dict[View, Slot]()
         for _ in range(2):  # a token that is one may bring guessed approvals
             new = [each for each in touched.views(proposal.sender) if each not in tried]
             tried.update(new)
             found = await find_slots(node, memory, new)
-            slots |= found
-            state = _with_plenty(state, found)
-            touched |= guess_approvals(proposal.sender, _tokens_of(found), spenders)
-        seen = await _run(node, memory, proposal, start, ways=ways, state=state, slots=slots)
+            slots |= found.slots
+            doubted |= found.doubted
+            touched |= guess_approvals(proposal.sender, _tokens_of(found.slots), spenders)
+        seen = await _run_proven(node, memory, proposal, start, ways=ways, slots=slots, doubted=doubted)
         if seen is None:
             return None
+        slots = dict(seen.slots)
         touched |= seen.touched | _told(seen.run, proposal.sender, _tokens_of(slots))
         if not set(touched.views(proposal.sender)) - tried:
             break
@@ -69,6 +71,45 @@ async def look(
 
 def _tokens_of(slots: Mapping[View, Slot]) -> list[str]:
     return [each.contract for each in slots if each.selector == BALANCE_OF]
+
+
+def _named(proposal: Proposal, known: Collection[str]) -> Touched:
+    """Known tokens that the calldata names, and what its target may take of them.
+
+    A trace without funds ends at the first token: the others are seen at once.
+    """
+    wanted = {each.lower() for each in known}
+    tokens = [each for each in addresses_in(proposal.data, _MOST_WORDS) if each in wanted]
+    target = proposal.to
+    approvals = {allowance(each, proposal.sender, target) for each in tokens if target and target != each}
+    return Touched(frozenset(tokens), frozenset(approvals))
+
+
+async def _run_proven(
+    node: Node,
+    memory: Memory,
+    proposal: Proposal,
+    start: Start,
+    *,
+    ways: Sequence[str],
+    slots: Mapping[View, Slot],
+    doubted: Mapping[View, Slot],
+) -> Seen | None:
+    """A run with plenty in all slots, and in the same round trip the proof of the doubted ones.
+
+    Where one is refuted, that run is worth nothing: it is run again without it.
+    """
+    seen, refuted = await _run(node, memory, proposal, start, ways=ways, slots=slots, doubted=doubted)
+    if seen is None:
+        return None
+    for each, slot in doubted.items():
+        layout = None if each in refuted else layout_of(each, slot)
+        if layout is not None:
+            memory.learn(*each.kind, layout)
+    if refuted:
+        sound = {each: slot for each, slot in slots.items() if each not in refuted}
+        seen, _ = await _run(node, memory, proposal, start, ways=ways, slots=sound, doubted={})
+    return seen
 
 
 def _with_plenty(state: State, slots: Mapping[View, Slot]) -> State:
@@ -119,11 +160,11 @@ async def _run(
     start: Start,
     *,
     ways: Sequence[str],
-    state: State,
     slots: Mapping[View, Slot],
-) -> Seen | None:
-    """By the first way that the node has, in one round trip."""
-    tokens = sorted(_tokens_of(slots))
+    doubted: Mapping[View, Slot],
+) -> tuple[Seen | None, set[View]]:
+    """By the first way that the node has, in one round trip; and which of the doubted slots were refuted."""
+    state, tokens = _with_plenty(opening_state(proposal), slots), sorted(_tokens_of(slots))
     probed = None if start.has_code else probe.probe_request(node, proposal, state, tokens)
     traced = trace.trace_request(node, proposal, state)
     tracing = "trace" in ways and memory.can(node.host, trace.METHOD)
@@ -133,21 +174,24 @@ async def _run(
         "trace": traced,
         "call": probe.plain_request(node, proposal, state),
     }
+    proofs = [proof_request(node, each, slot) for each, slot in doubted.items()]
     for way in ways:
         if way not in main or not memory.can(node.host, main[way][0]):
             continue
         beside = extra[way]
-        answer, *more = await node.many([main[way], *([beside] if beside else [])])
+        answer, *more = await node.many([main[way], *proofs, *([beside] if beside else [])])
         if isinstance(answer, RpcError) and not is_execution(answer):
             if is_unsupported(answer):
                 memory.cannot(node.host, main[way][0])
             continue
-        side = more[0] if more else None
-        run, touched = _read(way, answer, side, proposal, tokens)
+        side = more[-1] if beside else None
         if way == "call" and side is not None and not _is_run(side):
-            return None
-        return Seen(way, run, state, dict(slots), touched)
-    return None
+            return None, set()
+        run, touched = _read(way, answer, side, proposal, tokens)
+        proven = zip(doubted.items(), more, strict=False)
+        refuted = {each for (each, slot), shown in proven if not is_proof(shown, slot)}
+        return Seen(way, run, state, dict(slots), touched), refuted
+    return None, set()
 
 
 def _is_run(side: Any) -> bool:

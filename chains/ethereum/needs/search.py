@@ -13,12 +13,15 @@ _FAR: Final = 2
 """Bits between two amounts from which on their order of magnitude is sought first."""
 
 
-async def find_least(works: Works, guess: int, most: int, left: Callable[[], int]) -> tuple[int, bool]:
+async def find_least(
+    works: Works, guess: int, most: int, left: Callable[[], int], hints: Sequence[int] = ()
+) -> tuple[int, bool]:
     """The least amount, and whether the one below it was seen to fail. `most` is known to work.
 
+    `hints` are amounts that it may be, such as numbers of the calldata.
     `left` says how many more may be tried; when they run out, the least amount known to work is given as not proven.
     """
-    fails, least = await _gallop(works, guess, most)
+    fails, least = await _gallop(works, guess, most, hints)
     while least - fails > 1:
         if left() < 1:
             return least, False
@@ -42,10 +45,11 @@ def _between(fails: int, least: int, left: int) -> list[int]:
     return sorted({fails + gap * number // (points + 1) for number in range(1, points + 1)} - {fails, least})
 
 
-async def _gallop(works: Works, guess: int, most: int) -> tuple[int, int]:
+async def _gallop(works: Works, guess: int, most: int, hints: Sequence[int]) -> tuple[int, int]:
     """An amount that fails and one above it that works, as near to the guess as a few tries tell; -1 fails always."""
     steps = (0, 1, 2, 10, guess // 1000, guess // 50, guess)
     near = {guess + sign * step for step in steps for sign in (1, -1)} | {0}
+    near |= {hint - below for hint in hints for below in (0, 1)}
     tried = sorted(amount for amount in near if 0 <= amount < most)
     fails, least = -1, most
     for amount, good in zip(tried, await works(tried), strict=True):

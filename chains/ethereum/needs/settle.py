@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from chains.ethereum.needs.look import Seen
 from chains.ethereum.needs.node import Node
@@ -14,9 +14,12 @@ from chains.ethereum.needs.slots import View
 from chains.ethereum.needs.start import Start
 from chains.ethereum.needs.state import State
 from chains.ethereum.needs.touched import balance_of
-from chains.ethereum.needs.words import PERMIT_ALLOWANCE
+from chains.ethereum.needs.words import PERMIT_ALLOWANCE, word_at
 from chains.model import NATIVE
 from chains.rpc import Request
+
+_MOST_HINTS: Final = 8
+"""Words of calldata that are tried as amounts, where a search has to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,11 @@ class Settling:
 
         most = self._seen.state.coins[self._proposal.sender] if asset == NATIVE else self._slots[asset].ample
         reserve = len(self._seen.slots) + 8
-        if self._node.left <= reserve + 16:
+        if self._node.left <= reserve + 16 + 2 * _MOST_HINTS:
             return max(guess, 0), False
-        return await find_least(works, guess, most, lambda: self._node.left - reserve)
+        words = (word_at(self._proposal.data, number) for number in range(_MOST_HINTS))
+        hints = [word for word in words if word is not None]
+        return await find_least(works, guess, most, lambda: self._node.left - reserve, hints)
 
 
 def estimate_request(node: Node, proposal: Proposal, state: State) -> Request:

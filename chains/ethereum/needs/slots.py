@@ -1,12 +1,11 @@
-"""Finds the storage word behind a view's answer, and proves it: another word there must change the answer as said."""
+"""Finds the storage word behind a view's answer: what is planted there must come back as the view's answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from chains.errors import RpcError
-from chains.ethereum.needs.layouts import SENTINEL, Field, Slot, find_field, guesses, pattern
+from chains.ethereum.needs.layouts import SENTINEL, Field, Slot, find_field, guesses, likely, pattern
 from chains.ethereum.needs.memory import Known, Memory
 from chains.ethereum.needs.node import Node, is_unsupported
 from chains.ethereum.needs.state import Place, State
@@ -17,6 +16,8 @@ VIEW_GAS: Final = hex(3_000_000)
 """What a view may burn: a token that loops ends here."""
 _MOST_KEYS: Final = 8
 """Storage words of one view that are tried."""
+_MOST_AT_ONCE: Final = 8
+"""Views that are searched for at once; of more, one of each kind first."""
 _ROUNDING: Final = 2**40
 """A scaled amount is taken for proven when it is right to one part of so many."""
 
@@ -28,6 +29,11 @@ class View:
     contract: str
     selector: str
     owners: tuple[str, ...]
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What has one layout for all owners."""
+        return self.contract, self.selector
 
     def request(self, node: Node, state: State | None = None) -> Request:
         """The call."""
@@ -49,49 +55,64 @@ class _Search:
     view: View
     amount: int
     places: tuple[Place, ...]
+    found: tuple[Place, Field] | None
+    """Where a usual token keeps it, if this one does."""
 
 
-async def find_slots(node: Node, memory: Memory, views: Iterable[View]) -> dict[View, Slot]:
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What was found, and which of it has yet to be proven."""
+
+    slots: Mapping[View, Slot]
+    doubted: Mapping[View, Slot]
+    """A part of the slots."""
+
+
+async def find_slots(node: Node, memory: Memory, views: Iterable[View]) -> Slots:
     """The slot of each view that has one. Those that are no view, or computed, are left out.
 
-    One view of each kind is searched for; the others follow from its layout, where it is a usual one.
+    In one round trip where layouts are known, or usual. Of many, one of each kind is searched for; the others follow
+    from its layout.
     """
     waiting = list(dict.fromkeys(views))
-    known = _known(memory, waiting)
-    first = _one_of_each([each for each in waiting if each not in known])
-    recalling, looking = _recalling(node, known), _looking(node, memory, first)
-    answers = await node.many([*recalling, *looking])
-    found = _recalled(memory, known, answers[: len(recalling)])
-    found |= await _proven(node, memory, _looked(node, memory, first, answers[len(recalling) :]))
-    waiting = [each for each in waiting if each not in found and each not in first]
-    changed = _one_of_each([each for each in waiting if each in known])
-    found |= await _search(node, memory, changed)
-    waiting = [each for each in waiting if each not in changed]
-    found |= await _recall(node, memory, waiting)
-    alike = {(each.contract, each.selector) for each in found}
-    odd = [each for each in waiting if each not in found and (each.contract, each.selector) in alike]
-    return found | await _search(node, memory, odd)
+    known = {each: layout for each in waiting if (layout := memory.layout(*each.kind))}
+    unknown = [each for each in waiting if each not in known]
+    first = unknown
+    if len(unknown) > _MOST_AT_ONCE:
+        first = list({each.kind: each for each in reversed(unknown)}.values())
+    can = memory.can(node.host, "eth_createAccessList")
+    requests = [*_recall_requests(node, known), *_look_requests(node, first, can=can)]
+    answers = iter(await node.many(requests))
+    slots = _read_recalled(known, answers)
+    doubted = await _place(node, _read_looks(node, memory, first, answers, can=can))
+    stale = [each for each in known if each not in slots]
+    for each in stale:
+        memory.forget(*each.kind)
+    doubted |= await _search(node, memory, stale)
+    rest = [each for each in unknown if each not in first]
+    alike = {each.kind: layout for each, slot in doubted.items() if (layout := layout_of(each, slot))}
+    followers = {each: alike[each.kind] for each in rest if each.kind in alike}
+    doubted |= _read_recalled(followers, iter(await node.many(_recall_requests(node, followers))))
+    kinds = {each.kind for each in doubted}
+    doubted |= await _search(node, memory, [each for each in rest if each.kind in kinds and each not in doubted])
+    return Slots(slots | doubted, doubted)
 
 
-def _one_of_each(views: Sequence[View]) -> list[View]:
-    """The first of each contract and selector."""
-    return list({(each.contract, each.selector): each for each in reversed(views)}.values())
+def layout_of(view: View, slot: Slot) -> Known | None:
+    """What a proven slot tells of other owners; None for a place of no usual layout."""
+    layout = guesses(view.owners).get(slot.place[1])
+    return None if layout is None else Known(slot.place[0], layout, slot.field)
 
 
-async def _search(node: Node, memory: Memory, views: Sequence[View]) -> dict[View, Slot]:
-    """Slots of views that nothing is known of."""
-    answers = await node.many(_looking(node, memory, views))
-    return await _proven(node, memory, _looked(node, memory, views, answers))
+def proof_request(node: Node, view: View, slot: Slot) -> Request:
+    """Asks the view with plenty in the slot, all else of its word kept."""
+    return view.request(node, State(words={slot.place: slot.holding(slot.ample)}))
 
 
-async def _proven(node: Node, memory: Memory, searches: Sequence[_Search]) -> dict[View, Slot]:
-    """Their slots, and what the next look may know of them."""
-    proven = await _prove(node, await _try(node, searches))
-    for each, slot in proven.items():
-        layout = guesses(each.owners).get(slot.place[1])
-        if layout is not None:
-            memory.learn(each.contract, each.selector, Known(slot.place[0], layout, slot.field))
-    return proven
+def is_proof(answer: Any, slot: Slot) -> bool:
+    """Whether the view answered with what was put there."""
+    shown = amount_of(answer)
+    return shown is not None and _is_near(shown, slot.ample, slot.field)
 
 
 def amount_of(answer: Any) -> int | None:
@@ -104,18 +125,7 @@ def amount_of(answer: Any) -> int | None:
         return None
 
 
-async def _recall(node: Node, memory: Memory, views: Sequence[View]) -> dict[View, Slot]:
-    """Slots by a known layout."""
-    known = _known(memory, views)
-    return _recalled(memory, known, await node.many(_recalling(node, known)))
-
-
-def _known(memory: Memory, views: Sequence[View]) -> dict[View, Known]:
-    return {each: layout for each in views if (layout := memory.layout(each.contract, each.selector))}
-
-
-def _recalling(node: Node, known: Mapping[View, Known]) -> list[Request]:
-    """Each view, and the word where its answer should be. What a share is worth is asked anew."""
+def _recall_requests(node: Node, known: Mapping[View, Known]) -> list[Request]:
     requests: list[Request] = []
     for each, layout in known.items():
         place = (layout.contract, layout.layout.key(*each.owners))
@@ -125,44 +135,54 @@ def _recalling(node: Node, known: Mapping[View, Known]) -> list[Request]:
     return requests
 
 
-def _recalled(memory: Memory, known: Mapping[View, Known], answered: Sequence[Any]) -> dict[View, Slot]:
-    """The slots whose word agrees with the view."""
-    answers = iter(answered)
+def _read_recalled(known: Mapping[View, Known], answers: Iterator[Any]) -> dict[View, Slot]:
+    """Slots by a known layout, where the word there agrees with the view. What a share is worth is asked anew."""
     found: dict[View, Slot] = {}
     for each, layout in known.items():
-        place = (layout.contract, layout.layout.key(*each.owners))
         field: Field | None = layout.field
         amount, word = amount_of(next(answers)), amount_of(next(answers))
         if field and field.scale is not None:
             field = _scaled(amount or 0, amount_of(next(answers)))
         if field and amount is not None and word is not None and _is_near(field.get(word), amount, field):
-            found[each] = Slot(place, word, amount, field)
-        else:
-            memory.forget(each.contract, each.selector)
+            found[each] = Slot((layout.contract, layout.layout.key(*each.owners)), word, amount, field)
     return found
 
 
-def _looking(node: Node, memory: Memory, views: Sequence[View]) -> list[Request]:
-    """Each view, and the words that it reads for its owners and for strangers."""
+async def _search(node: Node, memory: Memory, views: Sequence[View]) -> dict[View, Slot]:
+    """Slots of views that nothing is known of."""
     can = memory.can(node.host, "eth_createAccessList")
-    return [request for each in views for request in (each.request(node), *(each.accesses(node) if can else ()))]
+    answers = iter(await node.many(_look_requests(node, views, can=can)))
+    return await _place(node, _read_looks(node, memory, views, answers, can=can))
 
 
-def _looked(node: Node, memory: Memory, views: Sequence[View], answers: Sequence[Any]) -> list[_Search]:
+def _look_requests(node: Node, views: Sequence[View], *, can: bool) -> list[Request]:
+    """Each view, with a pattern at each place where usual tokens keep it; and what it reads, where the node tells."""
+    requests: list[Request] = []
+    for each in views:
+        planted = State(words={(each.contract, key): word for key, word in likely(each.owners).items()})
+        requests += [each.request(node), each.request(node, planted), *(each.accesses(node) if can else ())]
+    return requests
+
+
+def _read_looks(
+    node: Node, memory: Memory, views: Sequence[View], answers: Iterator[Any], *, can: bool
+) -> list[_Search]:
     """The words that each view reads for its owners and not for strangers; guesses where the node can't tell."""
-    step = len(answers) // len(views) if views else 1
     searches = []
-    for number, each in enumerate(views):
-        answer, *lists = answers[step * number : step * (number + 1)]
-        amount = amount_of(answer)
+    for each in views:
+        amount, shown = amount_of(next(answers)), amount_of(next(answers))
+        lists = [next(answers), next(answers)] if can else []
         if amount is None:
             continue
         if any(is_unsupported(item) for item in lists):
             memory.cannot(node.host, "eth_createAccessList")
         own, strange = (_places(item) for item in lists) if lists else ((), ())
         places = tuple(place for place in own if place not in strange)[:_MOST_KEYS]
-        guessed = tuple((each.contract, key) for key in guesses(each.owners))
-        searches.append(_Search(each, amount, places or guessed))
+        fields = ((key, find_field(word, shown or 0)) for key, word in likely(each.owners).items())
+        found = next((((each.contract, key), field) for key, field in fields if field is not None), None)
+        if not places and found is None:
+            places = tuple((each.contract, key) for key in guesses(each.owners))
+        searches.append(_Search(each, amount, places, found))
     return searches
 
 
@@ -177,7 +197,19 @@ def _places(answer: Any) -> tuple[Place, ...]:
     )
 
 
-async def _try(node: Node, searches: Sequence[_Search]) -> dict[View, tuple[Place, Field, int]]:
+async def _place(node: Node, searches: Sequence[_Search]) -> dict[View, Slot]:
+    """The slots, not yet proven. A word that the view shows whole is its answer; others are read."""
+    found = {search.view: search.found for search in searches if search.found is not None}
+    found |= await _try(node, [search for search in searches if search.found is None])
+    partial = [each for each, (_, field) in found.items() if field != Field()]
+    reads = await node.many([("eth_getStorageAt", [*found[each][0], node.block]) for each in partial])
+    words = {search.view: search.amount for search in searches}
+    words |= {each: amount_of(read) or 0 for each, read in zip(partial, reads, strict=True)}
+    amounts = {search.view: search.amount for search in searches}
+    return {each: Slot(place, words[each], amounts[each], field) for each, (place, field) in found.items()}
+
+
+async def _try(node: Node, searches: Sequence[_Search]) -> dict[View, tuple[Place, Field]]:
     """Which place, and how the amount is kept there: each place gets a pattern of its own, in one call for all.
 
     A view that multiplies overflows on patterns; there, one small number a place shows the ratio.
@@ -197,7 +229,7 @@ async def _try(node: Node, searches: Sequence[_Search]) -> dict[View, tuple[Plac
             field = find_field(pattern(number), shown or 0)
             field = field or (_scaled(search.amount, small[number]) if small else None)
             if field is not None:
-                found[search.view] = (place, field, search.amount)
+                found[search.view] = (place, field)
                 break
     return found
 
@@ -207,23 +239,6 @@ def _scaled(before: int, shown: int | None) -> Field | None:
     if not shown or shown == before or not 2**40 < shown < 2**200:
         return None
     return Field(scale=Fraction(SENTINEL, shown))
-
-
-async def _prove(node: Node, fields: Mapping[View, tuple[Place, Field, int]]) -> dict[View, Slot]:
-    """Read each word, put an amount in its field with all else kept, and see the view answer with it."""
-    reads = await node.many([("eth_getStorageAt", [*place, node.block]) for place, _, _ in fields.values()])
-    slots = {
-        each: Slot(place, word, amount, field)
-        for (each, (place, field, amount)), read in zip(fields.items(), reads, strict=True)
-        if (word := amount_of(read)) is not None and not isinstance(read, RpcError)
-    }
-    requests = [each.request(node, State(words={s.place: s.holding(s.ample)})) for each, s in slots.items()]
-    answers = await node.many(requests)
-    return {
-        each: slot
-        for (each, slot), answer in zip(slots.items(), answers, strict=True)
-        if (shown := amount_of(answer)) is not None and _is_near(shown, slot.ample, slot.field)
-    }
 
 
 def _is_near(shown: int, asked: int, field: Field) -> bool:

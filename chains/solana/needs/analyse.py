@@ -117,8 +117,11 @@ def _least_coin(trial: Trial, tokens: dict[str, int], spent: Run) -> tuple[int, 
 
     if net <= 0 and works(0) and works(1):
         return 0, True
+    have = trial.actual().coin
     least = max(0, net, _fee(trial, spent))
     found = find_least(works, _hinted(trial, tokens, least + keep), least + 1, RICH)
+    if found is not None and have < found.amount and works(have):  # it takes all there is: more would be too little
+        found = find_least(works, have, 0, have)
     return (found.amount, found.is_proven) if found is not None else None
 
 

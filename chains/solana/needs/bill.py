@@ -19,7 +19,8 @@ def make_needs(
     charge = charge_of(proposal)
     agrees = not finding.fee or finding.fee == charge.total
     known = [taken for taken in finding.tokens if taken.mint in limits.known]
-    unknown = sorted({taken.mint for taken in finding.tokens if taken.mint not in limits.known})
+    lacking = (taken for taken in finding.tokens if taken.have < taken.amount)
+    unknown = sorted({taken.mint for taken in lacking if taken.mint not in limits.known})
     tokens = (
         Outflow(taken.mint, taken.amount, "required", {} if taken.is_associated else {"account": taken.account})
         for taken in known
@@ -54,28 +55,18 @@ def _coin(finding: Finding, charge: Charge) -> Iterator[Outflow]:
 
 def _bounded(finding: Finding, limits: Limits) -> Finding:
     if any(amount > limits.most_units for amount in (finding.coin, *(taken.amount for taken in finding.tokens))):
-        return replace(
-            finding,
-            verdict=Verdict.UNKNOWN,
-            detail="it takes more than anybody has",
-            coin=0,
-            fee=0,
-            rent=0,
-            keep=0,
-            tokens=(),
-            exact=False,
-        )
+        return _without_amounts(finding, Verdict.UNKNOWN, "it takes more than anybody has")
     return finding
+
+
+def _without_amounts(finding: Finding, verdict: Verdict, detail: str) -> Finding:
+    return replace(finding, verdict=verdict, detail=detail, coin=0, fee=0, rent=0, keep=0, tokens=(), exact=False)
 
 
 def _reachable(finding: Finding) -> Finding:
     """Tokens bought arrive in the wallet's associated account: another one that lacks some can't be helped by that."""
     for taken in finding.tokens:
         if not taken.is_associated and taken.have < taken.amount:
-            return replace(
-                finding,
-                verdict=Verdict.REVERTS,
-                exact=False,
-                detail=f"takes tokens out of {taken.account}, which isn't the wallet's associated account",
-            )
+            why = f"takes tokens out of {taken.account}, which isn't the wallet's associated account"
+            return _without_amounts(finding, Verdict.REVERTS, why)
     return replace(finding, tokens=tuple(each for each in finding.tokens if each.is_associated))

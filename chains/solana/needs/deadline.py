@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from chains.errors import Unavailable
 from chains.needs import Verdict
 from chains.solana.needs.finding import Finding
 from chains.solana.needs.proposal import Proposal, stored_nonce
@@ -19,7 +20,8 @@ async def is_over(calls: Asks, proposal: Proposal, snapshot: Snapshot) -> Findin
     """Why it is too late; None while it isn't, or where nobody can know.
 
     What nobody has signed may get another blockhash from the wallet, so its own says nothing. Of what somebody has
-    signed, the blockhash stands for ever. A durable nonce stands in the transaction, signed or not.
+    signed, the blockhash stands for ever. A durable nonce stands in the transaction, signed or not. Raises
+    `Unavailable`.
     """
     if proposal.nonce is not None:
         account = snapshot.accounts.get(proposal.nonce)
@@ -32,6 +34,9 @@ async def is_over(calls: Asks, proposal: Proposal, snapshot: Snapshot) -> Findin
     if not proposal.is_fixed:
         return None
     answer = await calls.call("isBlockhashValid", [proposal.blockhash, {"commitment": "processed"}])
-    if isinstance(answer, dict) and answer.get("value") is False:
+    is_valid = answer.get("value") if isinstance(answer, dict) else None
+    if type(is_valid) is not bool:
+        raise Unavailable("a malformed word about a blockhash")
+    if not is_valid:
         return Finding(Verdict.DEADLINE, "it is signed with a blockhash that is too old")
     return None

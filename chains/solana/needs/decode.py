@@ -13,6 +13,7 @@ _TRANSFER_WITH_FEE: Final = (26, 1)
 _CREATE: Final = 0
 _TRANSFER: Final = 2
 _CREATE_WITH_SEED: Final = 3
+_TRANSFER_WITH_SEED: Final = 11
 _AFTER_SEED: Final = 4 + 32 + 8
 """Bytes in front of the seed of CreateAccountWithSeed: a tag, a key, the seed's length."""
 
@@ -39,7 +40,7 @@ def stated_coin(proposal: Proposal, keys: Sequence[str], owner: str) -> int:
 
 def _lamports(data: bytes) -> int:
     kind = int.from_bytes(data[:4], "little")
-    start = 4 if kind in (_CREATE, _TRANSFER) else None
+    start = 4 if kind in (_CREATE, _TRANSFER, _TRANSFER_WITH_SEED) else None
     if kind == _CREATE_WITH_SEED and len(data) >= _AFTER_SEED:
         start = _AFTER_SEED + int.from_bytes(data[36:44], "little")
     if start is None or len(data) < start + 8:

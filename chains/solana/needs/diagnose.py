@@ -19,7 +19,7 @@ def diagnose(trial: Trial, error: object) -> tuple[Verdict, str]:
         absent = [key for key in programs if not _is_there(trial, key)]
         if absent:
             return Verdict.REVERTS, f"there is no program {absent[0]}"
-        return Verdict.UNKNOWN, "it calls a program that can't be run here"
+        return Verdict.UNKNOWN, "it can't be run here"
     why = failure.describe(error, trial.proposal, trial.snapshot.keys)
     if failure.may_lack_approval(error):
         spender = _approved(trial)
@@ -60,9 +60,9 @@ def _approved(trial: Trial) -> str | None:
 def _worked_earlier(trial: Trial) -> bool:
     try:
         for seconds in _EARLIER:
-            trial.machine.set_time(trial.snapshot, seconds)
+            trial.set_time(seconds)
             if trial.works(trial.ample()):
                 return True
         return False
     finally:
-        trial.machine.set_time(trial.snapshot, 0)
+        trial.set_time(0)

@@ -9,6 +9,8 @@ from chains.solana.needs.proposal import Proposal
 OWNER_MISMATCH: Final = 4
 """The token programs' word for a spender who is neither owner nor delegate."""
 _INSUFFICIENT: Final = 1
+_OF_THE_RUNTIME: Final = ("InvalidProgramForExecution", "UnsupportedProgramId", "TooManyAccountLocks")
+"""A program that it doesn't know, or more accounts than it takes: networks differ in that."""
 _MOST_TEXT: Final = 120
 _LACKING: Final = re.compile(r"Transfer: insufficient lamports (\d{1,20}), need (\d{1,20})", re.ASCII)
 
@@ -25,8 +27,8 @@ def may_lack_approval(error: Any) -> bool:
 
 
 def is_of_the_runtime(error: Any) -> bool:
-    """Whether the runtime didn't know a program, rather than a program refusing."""
-    return "InvalidProgramForExecution" in str(error) or "UnsupportedProgramId" in str(error)
+    """Whether this runtime refused, which another may not, rather than a program."""
+    return any(word in str(error) for word in _OF_THE_RUNTIME)
 
 
 def describe(error: Any, proposal: Proposal, keys: tuple[str, ...]) -> str:

@@ -17,10 +17,9 @@ from chains.solana.needs.wallet import held_by, is_own_place, vacant_of
 
 _LACKS: Final = ("InsufficientFunds", "AccountNotFound", "'Custom': 1}", "InvalidAccountData")
 """The node's words for what money may help: a payer who isn't there, a token account that isn't or holds too little."""
-
-
 _KEEP: Final = 890_880
 """Lamports that an account without data must keep."""
+_RENT: Final = "InsufficientFundsForRent"
 
 
 class Asks(Protocol):
@@ -51,7 +50,7 @@ async def simulate(calls: Asks, proposal: Proposal, snapshot: Snapshot, owner: s
     except (KeyError, TypeError, AttributeError):
         raise Unavailable("a malformed simulation") from None
     if error is not None:
-        return _stated(str(error), proposal, snapshot, owner, why)
+        return _stated(error, proposal, snapshot, owner, why)
     if not isinstance(after, list) or len(after) != len(watched):
         raise Unavailable("a malformed simulation")
     return _took(proposal, snapshot, owner, dict(zip(watched, after, strict=True)), why)
@@ -72,9 +71,9 @@ def _took(proposal: Proposal, snapshot: Snapshot, owner: str, after: dict[str, A
     return Finding(Verdict.FUNDS, why, coin=coin, have=have, fee=min(fee, coin), tokens=tuple(tokens))
 
 
-def _stated(error: str, proposal: Proposal, snapshot: Snapshot, owner: str, why: str) -> Finding:
+def _stated(error: Any, proposal: Proposal, snapshot: Snapshot, owner: str, why: str) -> Finding:
     """A failure names one lack and no amount: where funds are lacking, what the instructions state is taken."""
-    if not any(word in error for word in _LACKS):
+    if not any(word in str(error) for word in _LACKS) or _is_of_another(error, snapshot.keys, owner):
         return Finding(Verdict.UNKNOWN, f"{why}; the node's own simulation fails for a reason of its own")
     fee = charge_of(proposal).total if proposal.payer == owner else 0
     coin = fee + stated_coin(proposal, snapshot.keys, owner)
@@ -101,3 +100,10 @@ def _stated(error: str, proposal: Proposal, snapshot: Snapshot, owner: str, why:
         tokens=tuple(tokens),
         method="decode",
     )
+
+
+def _is_of_another(error: Any, keys: Sequence[str], owner: str) -> bool:
+    """Whether it is another account that would be left with less than the rent minimum."""
+    lacks = error.get(_RENT) if isinstance(error, dict) else None
+    index = lacks.get("account_index") if isinstance(lacks, dict) else None
+    return type(index) is int and 0 <= index < len(keys) and keys[index] != owner

@@ -65,7 +65,7 @@ class Calls:
             if slot < self.min_slot:
                 raise Unavailable(f"the node is at slot {slot}, {self.min_slot} was seen")
             slots.add(slot)
-            found += [_read(answer) for answer in answers]
+            found += [_read(answer, length) for answer in answers]
         self.min_slot = max(slots, default=self.min_slot)
         if len(slots) > 1:
             raise Moved
@@ -143,7 +143,8 @@ def _unwrap(answer: Any, expected: int) -> tuple[int, list[Any]]:
     return slot, values
 
 
-def _read(answer: Any) -> tuple[Account | None, int]:
+def _read(answer: Any, length: int | None) -> tuple[Account | None, int]:
+    """An account and its full size. Raises `Unavailable`, also for one that was cut shorter than asked."""
     if answer is None:
         return None, 0
     try:
@@ -154,7 +155,10 @@ def _read(answer: Any) -> tuple[Account | None, int]:
         size = answer.get("space")
     except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, binascii.Error):
         raise Unavailable("a malformed account") from None
-    return account, size if type(size) is int else len(data)
+    full = size if type(size) is int else len(data)
+    if len(data) < (full if length is None else min(full, length)):
+        raise Unavailable("an account that was cut")
+    return account, full
 
 
 def _is_key(text: str) -> bool:

@@ -1,6 +1,8 @@
 """What a proposed transaction needs: fetched once, run elsewhere, told in the words of every chain."""
 
-from typing import Final
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 from chains.errors import Unavailable
 from chains.model import BlockRef
@@ -18,7 +20,11 @@ from chains.solana.needs.snapshot import NoTable, Snapshot
 from chains.solana.needs.wallet import concerns
 from chains.solana.needs.wire import Question
 
+T = TypeVar("T")
+
 _TRIES: Final = 3
+_LEAST_READING: Final = 1.0
+"""Seconds for what is read of one endpoint, however few may pass in running it."""
 
 
 async def find_needs(
@@ -38,16 +44,24 @@ async def find_needs(
     """
     proposal = parse(transaction)
 
+    async def in_time(endpoint: Endpoint, reading: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(max(limits.seconds, _LEAST_READING)):
+                return await reading
+        except TimeoutError:
+            rpc.doubt(endpoint)
+            raise Unavailable(f"{endpoint.host} answers too slowly") from None
+
     async def on(endpoint: Endpoint) -> TransactionNeeds:
         calls = Calls(rpc, endpoint, limits.most_calls, min_slot)
         try:
-            snapshot = await _fetch_patiently(calls, proposal, owner, limits, programs)
+            snapshot = await in_time(endpoint, _fetch_patiently(calls, proposal, owner, limits, programs))
             _check_sender(snapshot, owner)
-            finding = await is_over(calls, proposal, snapshot)
+            finding = await in_time(endpoint, is_over(calls, proposal, snapshot))
             if finding is None:
                 finding = await _run(runner, Question(transaction, owner, limits.seconds, snapshot))
             if finding.verdict is Verdict.UNKNOWN:
-                finding = await simulate(calls, proposal, snapshot, owner, finding.detail)
+                finding = await in_time(endpoint, simulate(calls, proposal, snapshot, owner, finding.detail))
         except (NoTable, TooMuch, TooMuchCode) as error:
             verdict = Verdict.REVERTS if isinstance(error, NoTable) else Verdict.UNKNOWN
             return _unread(proposal, verdict, str(error), calls)

@@ -24,6 +24,8 @@ MOST_KEYS: Final = 128
 _MOST_TEXT: Final = 4 * MOST_BYTES
 _ADVANCE_NONCE: Final = 4
 _NONCE_SIZE: Final = 80
+_CURRENT: Final = 1
+"""The layout of nonces that stand for a blockhash; those of the one before it are refused."""
 _INITIALIZED: Final = 1
 
 
@@ -103,7 +105,7 @@ def parse(text: str) -> Proposal:
 
 def stored_nonce(data: bytes) -> str | None:
     """The value that a nonce account holds; None for an account that is none."""
-    if len(data) != _NONCE_SIZE or struct.unpack_from("<I", data, 4)[0] != _INITIALIZED:
+    if len(data) != _NONCE_SIZE or struct.unpack_from("<II", data) != (_CURRENT, _INITIALIZED):
         return None
     return str(Pubkey.from_bytes(data[40:72]))
 
@@ -161,6 +163,10 @@ def _check(message: Message | MessageV0) -> None:
         (signers <= header.num_readonly_signed_accounts, "has no account that may pay the fee"),
         (signers + header.num_readonly_unsigned_accounts > static, "names fewer accounts than its header says"),
         (len(set(message.account_keys)) < static, "names an account twice"),
+        (
+            not all(key.is_on_curve() for key in message.account_keys[:signers]),
+            "needs a signature that no key can give",
+        ),
         (not message.instructions, "has no instruction"),
         (
             any(not 0 < each.program_id_index < static for each in message.instructions),

@@ -1,6 +1,7 @@
 """Runs of one transaction with one wallet's funds set to whatever is asked."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,8 @@ from chains.solana.needs.wallet import held_by, vacant_of
 
 AMPLE: Final = 2**63 - 1
 """Of a token: twice as much still fits into 64 bits."""
+_MOST_KEPT: Final = 8
+"""Runs whose outcome is kept: a run holds all the accounts after it."""
 
 
 class OutOfTime(Exception):
@@ -52,13 +55,40 @@ class Trial:
         self._clock = clock
         self._deadline = clock() + seconds
         self.base = snapshot.accounts.get(owner)
-        self.sources = held_by(owner, snapshot)
+        size = len(self.base.data) if self.base is not None else 0
+        self._least = machine.rent_minimum(size) if size else 0  # without it the data wouldn't be there
+        self._kept: OrderedDict[tuple[int, ...], Run] = OrderedDict()
+        self._sources = held_by(owner, snapshot)
+
+    @property
+    def sources(self) -> Mapping[str, Account]:
+        """The wallet's token accounts, as they are in a run but for their amounts."""
+        return self._sources
+
+    @sources.setter
+    def sources(self, sources: Mapping[str, Account]) -> None:
+        self._sources = dict(sources)
+        self._kept.clear()
 
     def run(self, funds: Funds) -> Run:
-        """What happens with these funds."""
+        """What happens with these funds. The same again is not run again: nothing but the funds could differ."""
+        key = (funds.coin, *(funds.tokens[source] for source in self.sources))
+        if key not in self._kept:
+            self._kept[key] = self._run(funds)
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def set_time(self, earlier: int) -> None:
+        """Runs from now on are of so many seconds before the snapshot."""
+        self._kept.clear()
+        self.machine.set_time(self.snapshot, earlier)
+
+    def _run(self, funds: Funds) -> Run:
         if self._clock() > self._deadline:
             raise OutOfTime
-        instead = {self.owner: with_lamports(self.base, funds.coin)} if self.owner in self.snapshot.keys else {}
+        coin = max(funds.coin, self._least)
+        instead = {self.owner: with_lamports(self.base, coin)} if self.owner in self.snapshot.keys else {}
         if self.proposal.payer != self.owner:
             payer = self.proposal.payer
             instead[payer] = with_lamports(self.snapshot.accounts.get(payer), RICH)

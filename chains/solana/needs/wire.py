@@ -9,7 +9,7 @@ from typing import Any, Final
 from solders.account import Account
 from solders.pubkey import Pubkey
 
-from chains.solana.needs.snapshot import Program, Snapshot
+from chains.solana.needs.snapshot import Program, Snapshot, is_program
 
 LENGTH: Final = 4
 """Bytes of the length in front of each message."""
@@ -37,7 +37,9 @@ def pack(question: Question, told: Collection[tuple[str, str]]) -> bytes:
             "seconds": question.seconds,
             "slot": snapshot.slot,
             "keys": snapshot.keys,
-            "accounts": {key: _pack(account) for key, account in snapshot.accounts.items()},
+            "accounts": {
+                key: _pack(account, with_data=not is_program(account)) for key, account in snapshot.accounts.items()
+            },
             "versions": {key: program.version for key, program in snapshot.programs.items()},
             "code": {
                 key: [[part, _pack(account)] for part, account in program.accounts]
@@ -73,10 +75,11 @@ def frame(body: Any) -> bytes:
     return len(data).to_bytes(LENGTH, "big") + data
 
 
-def _pack(account: Account | None) -> Any:
+def _pack(account: Account | None, *, with_data: bool = True) -> Any:
     if account is None:
         return None
-    return [account.lamports, str(account.owner), b64encode(account.data).decode(), account.executable]
+    data = b64encode(account.data).decode() if with_data else ""
+    return [account.lamports, str(account.owner), data, account.executable]
 
 
 def _unpack(value: Any) -> Account | None:

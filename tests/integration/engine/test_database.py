@@ -12,12 +12,11 @@ from sqlalchemy import text
 from tests.integration.engine.polling import fetch
 from watcher.store import database as database_module
 from watcher.store.database import Database, conninfo, driver_connection
-from watcher.store.embedded import EmbeddedPostgres
 from watcher.store.errors import StoreUnavailable
 
 
 @pytest.fixture
-def frozen(postgres: EmbeddedPostgres, database_url: str) -> Iterator[list[int]]:
+def frozen(database_url: str) -> Iterator[list[int]]:
     """Ids of processes that the test froze; they are woken in the end, whatever happens."""
     pids: list[int] = []
     yield pids

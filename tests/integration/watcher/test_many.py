@@ -33,7 +33,11 @@ async def register_many(world: World, count: int) -> None:
     """Wallets `w-0` and so on, taken up together."""
     async with world.database.begin() as conn:
         for number in range(count):
-            body: dict[str, Any] = {"id": f"w-{number}", "addresses": {"local-evm": at(number).address}, "policy": "default"}
+            body: dict[str, Any] = {
+                "id": f"w-{number}",
+                "addresses": {"local-evm": at(number).address},
+                "policy": "default",
+            }
             spec = WalletSpec(**body, body=body)
             await register_wallet(conn, spec, world.tenant, world.settings, world.stamp())
     await world.observer.refresh_watched()

@@ -19,8 +19,8 @@ from watcher.judge import Rules
 from watcher.metrics import Metrics
 from watcher.model import TopUp
 from watcher.observe import Observer
+from watcher.owning import Shards
 from watcher.registration import Registered, register_wallet, remove_wallet
-from watcher.store.blocks import Owner, take_shard
 from watcher.store.database import Database
 from watcher.store.declare import declare_installation, declare_tenants
 from watcher.store.events import record_events
@@ -48,20 +48,25 @@ class World:
     settings: Settings
     clock: ManualClock = field(default_factory=ManualClock)
     chain: FakeChain = field(default_factory=lambda: FakeChain(EVM))
+    name: str = "test"
+    """Of this replica."""
 
     def __post_init__(self) -> None:
         self.new_id = counting_ids()
         self.rules = Rules(self.settings.networks[EVM], self.settings.tenants, self.settings.networks)
+        metrics = Metrics(CollectorRegistry())
+        self.shards = Shards(
+            self.database, "", self.settings.networks, name=self.name, clock=self.clock, metrics=metrics
+        )
         self.observer = Observer(
             self.chain,
             self.rules,
             self.database,
             clock=self.clock,
             new_id=self.new_id,
-            name="test",
-            metrics=Metrics(CollectorRegistry()),
+            shards=self.shards,
+            metrics=metrics,
         )
-        self.owner: Owner | None = None
 
     @property
     def tenant(self) -> Tenant:
@@ -74,7 +79,8 @@ class World:
         async with self.database.begin() as conn:
             await declare_installation(conn, now=self.clock.now(), new_id=self.new_id)
             await declare_tenants(conn, self.settings.tenants.values(), console=False, now=self.clock.now())
-            self.owner = await take_shard(conn, EVM, 0, name="test", now=self.clock.now())
+        await self.shards.join()
+        await self.observer.refresh_watched()
         return self
 
     async def register(self, **changes: Any) -> Registered:
@@ -100,9 +106,8 @@ class World:
         await self.observe()
 
     async def observe(self) -> None:
-        assert self.owner is not None
         step = self.chain.find_step()
-        await self.observer.observe(step, self.owner)
+        await self.observer.observe(step)
         self.chain.forget(step)
 
     async def top_ups(self) -> list[TopUp]:
@@ -115,8 +120,10 @@ class World:
             return list((await conn.execute(select(event.c.type).order_by(event.c.position))).scalars())
 
     async def jobs(self) -> list[tuple[str, dict[str, Any]]]:
-        """Queued jobs, first to last; they are taken off the queue."""
+        """Queued jobs, first to last, then sessions that wait for their turn; they are taken off the queue."""
         query = text("delete from procrastinate_jobs where status = 'todo' returning id, task_name, args")
+        turns = text("delete from session_turn returning rank, due_at, top_up")
         async with self.database.begin() as conn:
             rows = sorted((await conn.execute(query)).all())
-        return [(row[1], row[2]) for row in rows]
+            waiting = sorted((await conn.execute(turns)).all())
+        return [(row[1], row[2]) for row in rows] + [("create_session", {"top_up": row[2]}) for row in waiting]

@@ -452,6 +452,21 @@ contract MoodyToken {
     }
 }
 
+// Hides what it is given to believe: who is given plenty seems to have little.
+contract ShyToken {
+    mapping(address => uint256) private held;
+
+    function balanceOf(address who) external view returns (uint256) {
+        return held[who] == 1 << 95 ? 7 : held[who];
+    }
+
+    function transfer(address to, uint256 value) external returns (bool) {
+        held[msg.sender] -= value;
+        held[to] += value;
+        return true;
+    }
+}
+
 // A token on whose every path there is a crowd of others.
 contract CrowdToken {
     event Transfer(address indexed from, address indexed to, uint256 value);

@@ -86,3 +86,17 @@ async def test_a_text_that_is_none(world: World, given: str, code: str) -> None:
         with pytest.raises(BadTransaction) as caught:
             await chain.find_needs(WALLET, given, Limits([NATIVE]))
     assert caught.value.code == code
+
+
+async def test_an_unknown_token_is_told_of_where_it_lacks(world: World) -> None:
+    """A token of nobody's list is in the way only while the wallet has too little of it: it can be no more than met."""
+    token = await world.at("Token", "Unlisted")
+    transaction = await world.call(token, "transfer(address,uint256)", SHOPPER, 9)
+    async with chain_on(world.node.http) as chain:
+        await world.act(token, "mint(address,uint256)", WALLET, 8)
+        needs = await chain.find_needs(WALLET, transaction, Limits([NATIVE]))
+        assert (needs.unknown_assets, tokens_of(needs)) == ((token,), {token: 9})
+        await world.act(token, "mint(address,uint256)", WALLET, 1)
+        needs = await chain.find_needs(WALLET, transaction, Limits([NATIVE]))
+        assert (needs.unknown_assets, tokens_of(needs)) == ((), {})
+        assert totals_of(needs)[NATIVE] > 0

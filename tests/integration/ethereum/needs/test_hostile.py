@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from chains.ethereum.needs.memory import Memory
+from chains.ethereum.needs.words import BALANCE_OF
 from chains.model import NATIVE
 from chains.needs import Limits, Verdict
 from tests.integration.ethereum.needs.world import EACH_WAY, SHOPPER, World, tokens_of, totals_of
@@ -50,6 +52,19 @@ async def test_a_crowd_of_tokens(world: World) -> None:
         assert needs.verdict in (Verdict.FUNDS, Verdict.UNKNOWN)
 
 
+async def test_a_place_that_does_not_prove(world: World) -> None:
+    """A token that answers otherwise once it is given plenty is run without it, and its layout is not remembered."""
+    token = await world.at("ShyToken")
+    transaction = await world.call(token, "transfer(address,uint256)", SHOPPER, 7)
+    for ways in EACH_WAY:
+        memory = Memory()
+        needs = await world.find(transaction, ways=ways, memory=memory)
+        assert needs.verdict is not Verdict.FUNDS, ways
+        assert not needs.exact
+        assert not tokens_of(needs)
+        assert memory.layout(token.lower(), BALANCE_OF) is None
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -78,10 +93,11 @@ async def test_odd_code(world: World, code: str) -> None:
 
 @pytest.mark.parametrize("step", ["5f5fa0", "5f5f5f5f5f60ff5ff150"], ids=["events", "calls"])
 async def test_a_flood(world: World, step: str) -> None:
-    """A call that floods its trace with events or calls, as many as its gas allows, ends in time without a claim."""
+    """A call that floods its trace with events or calls, tens of thousands, ends in time without a claim."""
     flood = "0x00000000000000000000000000000000000Dead2"
     await world.node.rpc("anvil_setCode", flood, f"0x5b{step}5a61ffff105f5700")
     transaction = await world.call(flood, "transfer(address,uint256)", SHOPPER, 7)
+    transaction["gas"] = hex(3_000_000)
     for ways in EACH_WAY:
         began = time.monotonic()
         needs = await world.find(transaction, ways=ways, limits=Limits([NATIVE, flood], most_calls=100, seconds=2))

@@ -59,6 +59,8 @@ async def test_a_token_that_nobody_knows(world: World) -> None:
     assert needs.verdict is Verdict.FUNDS
     assert needs.unknown_assets == (str(mint.address),)
     assert {each.asset for each in needs.outflows} == {NATIVE}
+    await world.node.mint_to(mint, wallet, 5)  # now it has enough of it: nothing is in the way
+    assert (await world.ask(wallet, plan.unsigned(wallet), known=[NATIVE])).unknown_assets == ()
 
 
 async def test_somebody_elses_transaction(world: World) -> None:

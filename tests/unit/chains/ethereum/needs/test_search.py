@@ -11,7 +11,7 @@ from chains.ethereum.needs.search import find_least
 MOST = 2**95
 
 
-def search(truth: int, guess: int, left: int = 10_000) -> tuple[int, bool, int, int]:
+def search(truth: int, guess: int, left: int = 10_000, hints: Sequence[int] = ()) -> tuple[int, bool, int, int]:
     """What was found of a call that works from `truth` on: the amount, whether proven, tries and trips."""
     tries = trips = 0
 
@@ -21,7 +21,7 @@ def search(truth: int, guess: int, left: int = 10_000) -> tuple[int, bool, int, 
         assert all(0 <= amount < MOST for amount in amounts)
         return [amount >= truth for amount in amounts]
 
-    least, proven = asyncio.run(find_least(works, guess, MOST, lambda: left - tries))
+    least, proven = asyncio.run(find_least(works, guess, MOST, lambda: left - tries, hints))
     return least, proven, tries, trips
 
 
@@ -52,3 +52,10 @@ def test_out_of_tries_it_does_not_claim(truth: int, guess: int, left: int) -> No
     assert least >= truth
     assert proven == (least == truth) or not proven
     assert tries <= max(left + 2, 14)
+
+
+@given(truth=st.integers(1, MOST - 1), guess=st.integers(0, MOST), others=st.lists(st.integers(0, 2**256), max_size=7))
+def test_a_hint_that_is_right_proves_it_at_once(truth: int, guess: int, others: list[int]) -> None:
+    """Among other numbers, odd ones too, the right one takes one round trip."""
+    least, proven, _, trips = search(truth, guess, hints=[*others, truth])
+    assert (least, proven, trips) == (truth, True, 1)

@@ -1,0 +1,1 @@
+"""The loops on a real database, with chain and onramp in memory."""
