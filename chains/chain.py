@@ -1,6 +1,6 @@
 """What the watcher asks of a network. Filled by `chains.ethereum` and `chains.solana`."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from typing import Any, Protocol, Self
 
 from chains.model import Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
@@ -30,8 +30,18 @@ class Chain(Protocol):
         Raises `WrongNetwork` when every endpoint that answered is wrong, `Unavailable` when none answered.
         """
 
+    @property
+    def watched(self) -> Collection[Holding]:
+        """All that is watched. Going through it makes each holding anew; more may be watched meanwhile."""
+
     def watch(self, holdings: Collection[Holding]) -> None:
         """Detect changes of these from now on, and give them as dirty in the next step, which comes at once."""
+
+    def recall(self, balances: Iterable[Balance]) -> None:
+        """Watch holdings whose balances were read, and recorded, before: dirty as soon as they are found to differ.
+
+        One full read at the head, in the next step, compares them all.
+        """
 
     def unwatch(self, holdings: Collection[Holding]) -> None:
         """Stop detecting changes of these. Unknown ones are ignored."""

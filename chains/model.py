@@ -75,7 +75,8 @@ class Step:
     orphaned: tuple[BlockRef, ...] = ()
     """Blocks given earlier that are no longer part of the chain."""
     gap: bool = False
-    """Blocks were passed over (long downtime, deep reorg); `dirty` is then every watched holding."""
+    """Blocks were passed over (long downtime, deep reorg); in this step and those that follow at once, every watched
+    holding is dirty that differs from what was read of it last."""
     looked_at: datetime | None = None
     """When the head was asked for: of what was written later, it may tell what was true before. None: unknown."""
 

@@ -19,7 +19,6 @@ from watcher.followed import find_since_asked, is_due, judge_close, read_known
 from watcher.jobs.defer import defer
 from watcher.judge import Rules
 from watcher.model import HoldingStatus, NewEvent, Outcome, Session, TopUp, TopUpStatus
-from watcher.opening import WALLET_SCOPE
 from watcher.policy import Close, find_outcome
 from watcher.render import render_block
 from watcher.store.asks import COUNTED
@@ -49,15 +48,33 @@ class Settled:
 
 
 async def list_followed(
-    conn: AsyncConnection, network: NetworkId, *, now: datetime
+    conn: AsyncConnection, network: NetworkId, *, now: datetime, behind: str, limit: int
 ) -> list[tuple[TopUp, list[Session]]]:
-    """Top-ups that funds may still arrive for on this network, with their sessions that Stripe says are complete."""
-    here = or_(top_up.c.scope == WALLET_SCOPE, top_up.c.scope.startswith(f"{network}/", autoescape=True))
+    """Top-ups that funds may still arrive for on this network, with their sessions that Stripe says are complete.
+
+    The next ones by id.
+    """
     lately = top_up.c.updated_at > now - FOLLOWED_FOR
     given_up = and_(top_up.c.status == "failed", top_up.c.failure == GIVEN_UP, lately)
-    query = select(top_up).where(or_(top_up.c.status.in_(["open", "settling"]), given_up), here).order_by(top_up.c.id)
+    among = top_up.c.status.in_(["open", "settling", "failed"])  # for `ix_top_up_followed`
+    followed = and_(among, or_(top_up.c.status != "failed", given_up))
+    return await _read_with_sessions(conn, network, followed, top_up.c.id > behind, limit=limit)
+
+
+async def list_due(
+    conn: AsyncConnection, network: NetworkId, *, height: int, limit: int
+) -> list[tuple[TopUp, list[Session]]]:
+    """Open ones whose session is due at this height and was not asked for."""
+    due = (top_up.c.session_due_height <= height, top_up.c.session_deferred.is_(False))
+    return await _read_with_sessions(conn, network, top_up.c.status == "open", *due, limit=limit)
+
+
+async def _read_with_sessions(
+    conn: AsyncConnection, network: NetworkId, *conditions: Any, limit: int
+) -> list[tuple[TopUp, list[Session]]]:
+    here = top_up.c.destinations.contains([{"network": network}])
+    query = select(top_up).where(*conditions, here).order_by(top_up.c.id).limit(limit)
     asks = [read_top_up(row) for row in (await conn.execute(query)).mappings()]
-    asks = [a for a in asks if any(d.holding.network == network for d in a.destinations)]
     done = select(session).where(session.c.top_up.in_([a.id for a in asks]), session.c.transaction.is_not(None))
     sessions = [read_session(row) for row in (await conn.execute(done)).mappings()]
     return [(a, [s for s in sessions if s.top_up == a.id]) for a in asks]

@@ -164,7 +164,7 @@ async def _retract(conn: AsyncConnection, top_up: TopUp, stamp: Stamp) -> NewEve
 
 async def nudge(conn: AsyncConnection, top_up: TopUp) -> None:
     """Once committed, have the chains that this ask reaches read again."""
-    await tell_nudge(conn, {d.holding.network for d in top_up.destinations})
+    await tell_nudge(conn, {d.holding.network for d in top_up.destinations}, top_up.tenant, top_up.wallet)
 
 
 def _status(attempt: Session) -> SessionStatus:

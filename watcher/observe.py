@@ -1,8 +1,8 @@
 """One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
 from chains.model import Balance, BlockRef, Fee, Holding, Receipt, Step
 from watcher.clock import Clock, Stamp
-from watcher.closing import Settled, close, list_followed
+from watcher.closing import Settled, close
 from watcher.decide import decide
 from watcher.followed import find_astir
 from watcher.judge import Rules
@@ -21,18 +21,16 @@ from watcher.metrics import Metrics
 from watcher.model import NewEvent, Session, TopUp
 from watcher.networks import mark_fresh, mark_stale
 from watcher.owning import Shards
-from watcher.store.asks import list_unclosed
+from watcher.rotation import MOST_UNREAD, Rotation
+from watcher.store.attention import FIRST, Place, list_by_fee, list_unread, list_watched_of, moves_with_fee
 from watcher.store.blocks import (
-    list_attended,
-    list_by_fee,
-    list_watched,
-    moves_with_fee,
     note_watched_since,
     save_balances,
 )
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.shards import Fenced, Share, find_cursors, hold_shards, move_cursors
+from watcher.watching import load, load_wallet
 
 log = structlog.get_logger()
 
@@ -44,6 +42,8 @@ CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
 MOST_AT_ONCE = 250
 """Balances recorded in one transaction."""
+FEE_PAGE = 50_000
+"""Holdings whose levels are compared with a new fee in one statement."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
 
@@ -71,7 +71,7 @@ class Observer:
         self._shards = shards
         self._share = Share(rules.network.id, rules.network.shards, {})
         self._metrics = metrics
-        self._watched: set[Holding] = set()
+        self._rotation = Rotation()
         self.wallets = 0
         """Addresses that are watched."""
         self._refreshing = asyncio.Lock()
@@ -99,32 +99,32 @@ class Observer:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def refresh_watched(self) -> None:
-        """Take up what was registered since, and let go of what was removed."""
+        """Take up all that is watched now, and let go of what is not."""
+        network = self._rules.network
         async with self._refreshing:
-            network = self._rules.network
-            async with self._database.begin() as conn:
-                listed = set(await list_watched(conn, network.id))
             share = self._shards.find(network.id) or self._share.only(())
-            wanted = {h for h in listed if network.find_asset(h.asset) is not None and share.has(h.address)}
-            if left_out := {h for h in listed if network.find_asset(h.asset) is None}:
-                assets = sorted({holding.asset for holding in left_out})
-                log.warning("assets.not_configured", network=network.name, assets=assets, holdings=len(left_out))
-            taken = share.without(self._share)
-            gone, new = self._watched - wanted, {h for h in wanted if h not in self._watched or taken.has(h.address)}
-            if gone:
-                self.chain.unwatch(gone)
-            if new:
-                self.chain.watch(new)
-            self._watched, self._share = wanted, share
-            self.wallets = len({holding.address for holding in wanted})
-        if gone or new:
-            log.info("watching.changed", network=network.name, watched=len(wanted), new=len(new))
+            found = await load(self._database, network, self.chain, share, taken=share.without(self._share))
+            self._share, self.wallets = share, found.addresses
+        if found.new or found.gone:
+            log.info("watching.changed", network=network.name, watched=found.holdings, new=found.new)
 
-    async def nudge(self) -> None:
-        """Read what needs attention here now, though no block has touched it."""
+    async def refresh_wallet(self, tenant: str, wallet_id: str) -> None:
+        """The same of one wallet."""
+        async with self._refreshing:
+            grown = await load_wallet(self._database, self._rules.network, self.chain, self._share, (tenant, wallet_id))
+            self.wallets += grown or 0
+        if grown is not None:
+            log.info("watching.changed", network=self._rules.network.name, watched=len(self.chain.watched))
+
+    async def nudge(self, *wallet_of: str) -> None:
+        """Read a wallet here now (tenant, id), though no block has touched it; or what needs attention."""
+        network = self._rules.network.id
         async with self._database.begin() as conn:
-            attended = await list_attended(conn, self._rules.network.id)
-        self.chain.watch(attended & self._watched)
+            if wallet_of:
+                due = list(await list_watched_of(conn, network, *wallet_of))
+            else:
+                due = await list_unread(conn, network, behind=FIRST, limit=MOST_UNREAD)
+        self.chain.watch([at for at in due if at in self.chain.watched])
 
     async def _check_endpoints(self) -> None:
         now = self._clock.now()
@@ -162,7 +162,7 @@ class Observer:
         start = max((c for c in cursors.values() if c is not None), key=lambda c: c.number, default=None)
         lagging = share.without(share.only(n for n, cursor in cursors.items() if cursor == start))
         if lagging.tokens:
-            self.chain.watch({holding for holding in self._watched if lagging.has(holding.address)})
+            self.chain.watch([holding for holding in self.chain.watched if lagging.has(holding.address)])
         return start
 
     async def _is_ahead(self, new: Share, block: BlockRef) -> bool:
@@ -175,40 +175,50 @@ class Observer:
 
     async def observe(self, step: Step) -> None:
         """Read, decide and record one step. Raises `ChainError` or `Fenced`, and then nothing was written."""
-        network, share, watched = self._rules.network, self._mine(), self._watched
+        network, share = self._rules.network, self._mine()
         async with self._database.begin() as conn:
-            attended = await list_attended(conn, network.id)
-            asks = [
-                (ask, sessions)
-                for ask, sessions in await list_followed(conn, network.id, now=self._clock.now())
-                if share.has(next(d.holding.address for d in ask.destinations if d.holding.network == network.id))
-            ]
-            needed = [each for each in await list_unclosed(conn, network.id) if share.has(each[2].address)]
+            turn = await self._rotation.next(conn, share, now=self._clock.now(), height=step.block.number)
             depends_on_fee = await moves_with_fee(conn, network.id)
-        fee = await self.chain.fee() if depends_on_fee else None
-        moved = await self._list_by_fee() if self._fee_moved(fee) else set()
-        wanted = sorted(h for h in (step.dirty | attended | moved) & watched if share.has(h.address))
-        balances = await self.chain.balances(wanted, step.block) if wanted else ()
-        settled = await self._read_settled(asks, {holding for _, _, holding in needed})
+        wanted = self._keep_mine({*step.dirty, *turn.attended}, share)
+        async with _together() as together:
+            reading = together.create_task(self._read(wanted, step))
+            settling = together.create_task(self._read_settled(turn.asks, {at for _, _, at in turn.needed}))
+            pricing = together.create_task(self._read_fee(wanted=depends_on_fee))
+        must = {*step.dirty, *turn.judged, *(at for _, _, at in turn.needed)}
+        read = reading.result()
+        balances = tuple(b for b in read if b.holding in must or b.amount != turn.attended.get(b.holding))
+        settled, fee = settling.result(), pricing.result()
         if fee is not None:
+            moved = self._keep_mine(await self._list_by_fee(fee), share)
+            balances = (*balances, *await self._read(moved - wanted, step))
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
         async with self._database.begin() as conn:
             astir = await find_astir(
                 conn,
                 self._rules,
-                [ask for ask, _ in asks],
+                [ask for ask, _ in turn.asks],
                 settled.balances,
                 transaction_cost=settled.transaction_cost,
                 height=step.block.number,
             )
-        beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in needed}
+        beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in turn.needed}
         await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
         if self._fee_moved(fee):
             self._fee = fee
         self._shards.note_read(network.id)
         self._metrics.head.labels(network.name).set(step.block.number)
         if step.orphaned or step.gap:
-            log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap)
+            changed = len(step.dirty)
+            log.info("chain.turned", network=network.name, orphaned=len(step.orphaned), gap=step.gap, changed=changed)
+
+    def _keep_mine(self, holdings: Collection[Holding], share: Share) -> set[Holding]:
+        return {at for at in holdings if share.has(at.address) and at in self.chain.watched}
+
+    async def _read(self, holdings: Collection[Holding], step: Step) -> tuple[Balance, ...]:
+        return await self.chain.balances(sorted(holdings), step.block) if holdings else ()
+
+    async def _read_fee(self, *, wanted: bool) -> Fee | None:
+        return await self.chain.fee() if wanted else None
 
     async def _record(
         self,
@@ -298,9 +308,16 @@ class Observer:
                     return receipt
         return None
 
-    async def _list_by_fee(self) -> set[Holding]:
-        async with self._database.begin() as conn:
-            return await list_by_fee(conn, self._rules.network.id)
+    async def _list_by_fee(self, fee: Fee) -> set[Holding]:
+        """Watched holdings that stand otherwise since the fee has moved: found by comparing columns, page by page."""
+        network, moved = self._rules.network, set[Holding]()
+        behind: Place | None = FIRST if self._fee_moved(fee) else None
+        while behind is not None:
+            async with self._database.begin() as conn:
+                cost = fee.cost(network.typical_gas)
+                found, behind = await list_by_fee(conn, network.id, cost, behind=behind, limit=FEE_PAGE)
+            moved.update(found)
+        return moved
 
     def _fee_moved(self, fee: Fee | None) -> bool:
         if fee is None:
@@ -322,3 +339,13 @@ class Observer:
                 events = await mark_stale(conn, self._rules, stamp, reason=reason)
                 await hold_shards(conn, share)
                 await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+
+
+@asynccontextmanager
+async def _together() -> AsyncIterator[asyncio.TaskGroup]:
+    """Reads at the same time; the first that fails ends the others, and is raised itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None

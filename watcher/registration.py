@@ -82,8 +82,8 @@ async def register_wallet(
         country = user["country"] if user is not None else None
         sold = list_sold(plan, settings, tenant, country=country)
         events += await _ask_for_new_wallet(conn, spec, plan, sold, tenant=tenant, stamp=stamp)
-    await tell_watching(conn, {*plan.addresses, *known})
-    await tell_nudge(conn, plan.addresses)
+    await tell_watching(conn, {*plan.addresses, *known}, tenant.id, spec.id)
+    await tell_nudge(conn, plan.addresses, tenant.id, spec.id)
     return Registered(created=not alive, changed=True, events=tuple(events))
 
 
@@ -103,7 +103,7 @@ async def remove_wallet(
     await conn.execute(update(wallet).where(*mine).values(**dead))
     events = await withdraw(conn, (tenant.id, wallet_id), (), TopUpStatus.CANCELLED, stamp, networks=())
     events += await cancel_asks_elsewhere(conn, (tenant.id, wallet_id), (), settings.networks, stamp)
-    await tell_watching(conn, known)
+    await tell_watching(conn, known, tenant.id, wallet_id)
     return tuple(events)
 
 

@@ -101,8 +101,8 @@ class Replacer:
             return []
         change = {"network": known.name, "from": pending["address"], "to": pending["next_address"]}
         change |= {"effective_at": render_time(pending["next_at"]), "status": "effective"}
-        await tell_watching(conn, [network])
-        await tell_nudge(conn, [network])
+        await tell_watching(conn, [network], tenant.id, wallet_id)
+        await tell_nudge(conn, [network], tenant.id, wallet_id)
         return [*events, await _tell(conn, tenant, wallet_id, change, stamp)]
 
     async def _move(

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Self
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Literal, Self
 
 from chains.errors import BlockGone, RpcError, Unavailable
 from chains.ethereum import fees, receipts
@@ -17,12 +18,16 @@ from chains.ethereum.needs.memory import Memory
 from chains.ethereum.needs.raw import read_raw
 from chains.ethereum.reader import BalanceReader
 from chains.ethereum.registry import Registry
+from chains.ethereum.sweep import Sweep
+from chains.ethereum.together import together
 from chains.model import NATIVE, Asset, Balance, BlockRef, Fee, Holding, NetworkId, Receipt, Step
 from chains.needs import Limits, TransactionNeeds
 from chains.rpc import Identity, RpcClient
 from chains.rpc_answer import Null
 from chains.rpc_budget import Budget
 from chains.rpc_endpoint import OnCall
+
+_ASSETS_AT_ONCE: Final = 4
 
 CloseAt = int | Literal["safe", "finalized"]
 """The closing depth: confirmations (1 is the head itself), or one of the node's own tags."""
@@ -43,7 +48,8 @@ class EthereumChain:
         poll_seconds: float = 2.0,
         stale_seconds: float = 60.0,
         max_head_age_seconds: float | None = None,
-        slice_size: int = 200,
+        slice_size: int = 4_000,
+        sweep_calls_a_minute: float = 60,
         trace: bool = True,
         sweep_on: Mapping[str, Collection[str]] | None = None,
         timeout_seconds: float = 10.0,
@@ -57,10 +63,10 @@ class EthereumChain:
 
         `poll_seconds` is the floor below the websocket's alarm; `stale_seconds` the patience without a readable
         head; `max_head_age_seconds` refuses a head older than that (None for local networks, which may rest);
-        `slice_size` is how many addresses each block's rotating
-        slice has; `trace` whether to use `debug_traceBlockByHash` where a node has it; `sweep_on` names, by token,
-        topics of events that move every holder's balance. `reread_contracts` is for a test (see `Detector`). `budgets`
-        and `on_call`: see `RpcClient`.
+        `slice_size` is how many addresses each block's rotating slice has at most, and `sweep_calls_a_minute` bounds
+        what such slices may cost, one call a watched asset; `trace` whether to use `debug_traceBlockByHash` where a
+        node has it; `sweep_on` names, by token, topics of events that move every holder's balance.
+        `reread_contracts` is for a test (see `Detector`). `budgets` and `on_call`: see `RpcClient`.
         """
         identity = Identity("eth_chainId", lambda answer: quantity(answer) == chain_id)
         self._network = network
@@ -79,7 +85,7 @@ class EthereumChain:
         self._reader = BalanceReader(self._rpc, clock)
         self._wake = asyncio.Event()
         self._heads = HeadFeed(ws_urls, self._wake, silence_seconds=max(stale_seconds, 2 * poll_seconds))
-        registry = Registry(network, assets)
+        self._registry = registry = Registry(network, assets)
         detector = Detector(
             self._rpc,
             registry,
@@ -97,7 +103,14 @@ class EthereumChain:
             poll_seconds=poll_seconds,
             stale_seconds=stale_seconds,
             max_head_age_seconds=max_head_age_seconds,
-            slice_size=slice_size,
+            sweep=Sweep(
+                self._reader,
+                registry,
+                [asset.reference for asset in assets],
+                size=slice_size,
+                calls_a_minute=sweep_calls_a_minute,
+                clock=clock,
+            ),
             clock=clock,
             wall_clock=wall_clock,
         )
@@ -120,9 +133,18 @@ class EthereumChain:
         """Ask each endpoint for its chain id. Raises `WrongNetwork`, `Unavailable`."""
         await self._rpc.check()
 
+    @property
+    def watched(self) -> Collection[Holding]:
+        """All that is watched."""
+        return self._registry
+
     def watch(self, holdings: Collection[Holding]) -> None:
         """Watch these; they are dirty in the next step. Raises ValueError for an asset the chain wasn't given."""
         self._follower.watch(holdings)
+
+    def recall(self, balances: Iterable[Balance]) -> None:
+        """See `Chain.recall`. Raises ValueError for an asset the chain wasn't given."""
+        self._follower.recall(balances)
 
     def unwatch(self, holdings: Collection[Holding]) -> None:
         """Stop watching these."""
@@ -136,20 +158,29 @@ class EthereumChain:
         """Balances at exactly that block, in the order given. Raises `BlockGone`, `Unavailable`."""
         if at.hash is None:
             raise BlockGone("a block of this network has a hash")
-        by_asset: dict[str, list[Holding]] = {}
-        for holding in holdings:
-            by_asset.setdefault(holding.asset, []).append(holding)
-        amounts: dict[Holding, int] = {}
-        for asset, members in by_asset.items():
+        block_hash = at.hash
+        places: dict[str, list[int]] = {}
+        for place, holding in enumerate(holdings):
+            places.setdefault(holding.asset, []).append(place)
+        asked = list(holdings)
+        found: list[Balance | None] = [None] * len(asked)
+
+        async def read(asset: str, mine: Sequence[int]) -> None:
             token = None if asset == NATIVE else asset
-            read = await self._reader.read(token, [holding.address for holding in members], at.hash)
-            amounts.update(zip(members, read, strict=True))
-        return tuple(Balance(holding, amounts[holding], at) for holding in holdings)
+            amounts = await self._reader.read(token, [asked[place].address for place in mine], block_hash)
+            for place, amount in zip(mine, amounts, strict=True):
+                found[place] = Balance(asked[place], amount, at)
+
+        await together([partial(read, *each) for each in places.items()], at_once=_ASSETS_AT_ONCE)
+        balances = tuple(balance for balance in found if balance is not None)
+        self._follower.note(balances, block_hash)
+        return balances
 
     async def settled_balances(self, holdings: Collection[Holding]) -> tuple[Balance, ...]:
         """Balances at the closing depth. Raises `Unavailable`, also on a chain too young."""
         try:
-            return await self.balances(holdings, (await self._settled()).ref)
+            deep = self._follower.find_deep(self._close_at) if isinstance(self._close_at, int) else None
+            return await self.balances(holdings, deep or (await self._settled()).ref)
         except BlockGone as error:
             raise Unavailable(f"the closing block cannot be read: {error}") from error
 

@@ -18,6 +18,8 @@ log = structlog.get_logger()
 
 PLANTED_AT: Final = "0x00000000000000000000000000000000000c0de5"
 BALANCE_OF: Final = "0x70a08231"
+WORD: Final = 32
+"""Bytes of a number in the ABI."""
 
 _REMEMBERED: Final = 3600.0
 """Seconds for which a refusal is believed: nodes are upgraded, and some refuse in a bad moment."""
@@ -36,7 +38,8 @@ class Way:
     name: str
     chunk: int
     """Addresses a call: 5,000 scanned tokens are 15M gas, below Osaka's 2^24 and every node's default cap."""
-    read: Callable[[RpcClient, Endpoint, str | None, Sequence[str], str], Awaitable[list[int]]]
+    read: Callable[[RpcClient, Endpoint, str | None, Sequence[str], str], Awaitable[bytes]]
+    """Gives 32 bytes a balance."""
 
 
 class BalanceReader:
@@ -54,14 +57,16 @@ class BalanceReader:
         Raises `BlockGone` when no endpoint knows the block, else `Unavailable`.
         """
 
-        async def work(endpoint: Endpoint) -> list[int]:
-            return await self._read_on(endpoint, token, addresses, block_hash)
+        async def work(endpoint: Endpoint) -> bytes:
+            return await self.read_words(endpoint, token, addresses, block_hash)
 
-        return await self._rpc.on_one(work) if addresses else []
+        words = await self._rpc.on_one(work) if addresses else b""
+        return [int.from_bytes(words[at : at + WORD]) for at in range(0, len(words), WORD)]
 
-    async def _read_on(
+    async def read_words(
         self, endpoint: Endpoint, token: str | None, addresses: Sequence[str], block_hash: str
-    ) -> list[int]:
+    ) -> bytes:
+        """The same from one endpoint, as its 32 bytes a balance."""
         for way in WAYS:
             key = (endpoint.host, way.name)
             if self._clock() < self._refused_until.get(key, 0.0):
@@ -76,13 +81,13 @@ class BalanceReader:
 
     async def _read_by(
         self, way: Way, endpoint: Endpoint, token: str | None, addresses: Sequence[str], block_hash: str
-    ) -> list[int]:
+    ) -> bytes:
         """All addresses in chunks; a chunk refused for its size is halved, and the smaller size remembered."""
-        results: list[int] = []
+        results = bytearray()
         key = (endpoint.host, way.name)
         chunk, learned = self._chunks.get(key, way.chunk), False
-        while len(results) < len(addresses):
-            part = addresses[len(results) : len(results) + chunk]
+        while (done := len(results) // WORD) < len(addresses):
+            part = addresses[done : done + chunk]
             try:
                 results += await way.read(self._rpc, endpoint, token, part, block_hash)
             except RpcError as error:
@@ -96,7 +101,7 @@ class BalanceReader:
                 learned = learned or not reverted(error)
         if learned:
             self._chunks[key] = chunk
-        return results
+        return bytes(results)
 
 
 def may_be_size(error: RpcError) -> bool:
@@ -112,7 +117,7 @@ def reverted(error: RpcError) -> bool:
 
 async def _scan(
     rpc: RpcClient, endpoint: Endpoint, token: str | None, addresses: Sequence[str], block_hash: str
-) -> list[int]:
+) -> bytes:
     calldata = (token or "0x" + "00" * 20) + "".join(address[2:] for address in addresses)
     override = {PLANTED_AT: {"code": runtime("BalanceScanner")}}
     answer = data(
@@ -122,33 +127,37 @@ async def _scan(
     )
     if not answer:
         raise Unsupported("state overrides are ignored")
-    if len(answer) != 32 * len(addresses):
+    if len(answer) != WORD * len(addresses):
         raise Unavailable(f"{endpoint.host} gave {len(answer)} bytes for {len(addresses)} balances")
-    return [int.from_bytes(answer[at : at + 32]) for at in range(0, len(answer), 32)]
+    return answer
 
 
 async def _multicall(
     rpc: RpcClient, endpoint: Endpoint, token: str | None, addresses: Sequence[str], block_hash: str
-) -> list[int]:
+) -> bytes:
     call = {"to": multicall.ADDRESS, "data": multicall.encode(token, addresses)}
     answer = data(await rpc.call("eth_call", [call, at_hash(block_hash)], endpoint=endpoint))
     if not answer:
         raise Unsupported("Multicall3 is not deployed")
-    return multicall.decode(answer, len(addresses))
+    return _pack(multicall.decode(answer, len(addresses)))
 
 
 async def _batch(
     rpc: RpcClient, endpoint: Endpoint, token: str | None, addresses: Sequence[str], block_hash: str
-) -> list[int]:
+) -> bytes:
     at = at_hash(block_hash)
     requests = [balance_request(token, address, at) for address in addresses]
     if len(requests) == 1:
-        return [_one_balance(await rpc.call(*requests[0], endpoint=endpoint), token)]
+        return _pack([_one_balance(await rpc.call(*requests[0], endpoint=endpoint), token)])
     answers = await rpc.batch(requests, endpoint=endpoint)
     for answer in answers:
         if isinstance(answer, RpcError):
             raise answer
-    return [_one_balance(answer, token) for answer in answers]
+    return _pack([_one_balance(answer, token) for answer in answers])
+
+
+def _pack(amounts: Sequence[int]) -> bytes:
+    return b"".join(amount.to_bytes(WORD) for amount in amounts)
 
 
 def balance_request(token: str | None, address: str, at: dict[str, Any]) -> tuple[str, list[Any]]:
@@ -162,9 +171,9 @@ def _one_balance(answer: Any, token: str | None) -> int:
     if token is None:
         return quantity(answer)
     word = data(answer)
-    if len(word) < 32:  # noqa: PLR2004  an ABI word
+    if len(word) < WORD:
         raise Unavailable(f"{token} gave no balance")
-    return int.from_bytes(word[:32])
+    return int.from_bytes(word[:WORD])
 
 
 WAYS: Final = (Way("planted", 5000, _scan), Way("multicall", 1000, _multicall), Way("batch", 100, _batch))

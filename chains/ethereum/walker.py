@@ -7,6 +7,7 @@ from typing import Final
 
 from chains.errors import BlockGone
 from chains.ethereum.answers import Header
+from chains.ethereum.marks import Marks
 from chains.model import BlockRef
 
 WINDOW: Final = 64
@@ -18,8 +19,8 @@ class Seen:
     """A block that the walk has passed."""
 
     ref: BlockRef
-    touched: set[int] = field(default_factory=set)
-    """Keys of holdings read because of this block: to be read again if it is orphaned."""
+    touched: Marks = field(default_factory=Marks)
+    """Holdings read because of this block: to be read again if it is orphaned."""
     given: bool = False
     """It was the head of a step."""
 
@@ -46,6 +47,10 @@ class Ring:
 
     def __iter__(self) -> Iterator[Seen]:
         return iter(self._blocks.values())
+
+    def find(self, number: int) -> BlockRef | None:
+        """The block of that number; None where it isn't here."""
+        return next((seen.ref for seen in reversed(self._blocks.values()) if seen.ref.number == number), None)
 
     @property
     def tip(self) -> Seen | None:
@@ -96,6 +101,8 @@ async def walk(
         new.append(block)
         if block.number <= oldest or head.number - tip.ref.number > WINDOW:
             return Walk((head,), await _orphans(ring, still_canonical), gap=True)
+        if block.parent in ring:
+            return Walk(tuple(reversed(new)), ring.above(block.parent), gap=False)
         block = _checked(block, await parent_of(block))
     return Walk(tuple(reversed(new)), ring.above(block.hash), gap=False)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from chains.errors import Unavailable
@@ -91,10 +91,11 @@ class SolanaChain:
             identity=identity if genesis_hash is not None else None,
             resync=resync,
         )
+        self._registry = Registry(self._mints)
         self._follower = Follower(
             self._rpc,
             self._reader,
-            Registry(self._mints),
+            self._registry,
             self._feed,
             wake,
             ledger=self._ledger,
@@ -125,9 +126,18 @@ class SolanaChain:
         """Ask each endpoint for its genesis hash. Raises `WrongNetwork`, `Unavailable`."""
         await self._rpc.check()
 
+    @property
+    def watched(self) -> Collection[Holding]:
+        """All that is watched."""
+        return self._registry
+
     def watch(self, holdings: Collection[Holding]) -> None:
         """Watch these; they are dirty in the next step. Raises ValueError for an asset the chain wasn't given."""
         self._follower.watch(holdings)
+
+    def recall(self, balances: Iterable[Balance]) -> None:
+        """See `Chain.recall`; here they are read like any others that are watched."""
+        self._follower.watch([balance.holding for balance in balances])
 
     def unwatch(self, holdings: Collection[Holding]) -> None:
         """Stop watching these."""
@@ -203,8 +213,9 @@ class SolanaChain:
         found = await self._reader.read(accounts, commitment, min_slot)
         if ledger not in (None, self._ledger.local):
             raise Unavailable("the ledger was wiped meanwhile")
+        slots = {slot: BlockRef(slot, None) for _, slot in found}
         return tuple(
-            Balance(holding, self._amount(holding, account), BlockRef(slot, None))
+            Balance(holding, self._amount(holding, account), slots[slot])
             for holding, (account, slot) in zip(holdings, found, strict=True)
         )
 

@@ -17,6 +17,8 @@ log = structlog.get_logger()
 
 _WINDOW: Final = 500
 """Requests on the way at one time."""
+_REFUSALS: Final = 3
+"""In a row, they are not about the accounts."""
 _NAP_SECONDS: Final = 0.5
 """Between two looks at the clocks of a connection that says nothing."""
 _HINT: Final = {"encoding": "base64", "commitment": "confirmed", "dataSlice": {"offset": 0, "length": 0}}
@@ -37,6 +39,8 @@ class Subscriptions:
         self.todo: dict[str, None] = {}
         """Accounts that may have to be subscribed or unsubscribed."""
         self.stirred = asyncio.Event()
+        self.refused = 0
+        """Refusals in a row."""
 
     def add(self, account: str) -> None:
         """Want an account."""
@@ -56,6 +60,7 @@ class Subscriptions:
     def begin(self) -> None:
         """A new socket: nothing is subscribed."""
         self.heard.clear()
+        self.refused = 0
         self.todo = dict.fromkeys(self.wanted)
         self.stirred.set()
 
@@ -84,6 +89,7 @@ class Connection:
         on_account: Callable[[str, int], None],
         on_subscribed: Callable[[str, int], None],
         on_synced: Callable[[], None],
+        on_full: Callable[[], None],
         ack_seconds: float,
         silence_seconds: float,
     ) -> None:
@@ -91,7 +97,8 @@ class Connection:
         subscription stands, and a slot that the node told afterwards: whatever it did not notify is older. 0 where
         the node tells no slots.
 
-        `on_synced` is called once, when every subscription was answered. Each request must be answered within
+        `on_synced` is called once, when every subscription was answered; `on_full` after each few refusals in a row:
+        this connection takes no more. Each request must be answered within
         `ack_seconds`; a slot must be told every `silence_seconds`, unless the node refuses to tell slots.
         """
         self._socket = socket
@@ -99,6 +106,7 @@ class Connection:
         self._on_account = on_account
         self._on_subscribed = on_subscribed
         self._on_synced = on_synced
+        self._on_full = on_full
         self._ack_seconds = ack_seconds
         self._silence_seconds = silence_seconds
         self._now = asyncio.get_running_loop().time
@@ -210,15 +218,24 @@ class Connection:
             identity = self._subscriptions.heard.pop(account, -1)
             self._accounts.pop(identity, None)
         elif type(result) is int:
+            self._subscriptions.refused = 0
             self._accounts[result] = account
             self._subscriptions.heard[account] = result
             self._fresh.append(account)
             if self._slot_due is None:
                 self._flush(0)
         else:  # a limit reached, for instance: it stays unheard, and has to be read instead
-            log.warning("pubsub.refused", account=account, error=str(frame.get("error"))[:200])
+            self._refuse(account, frame)
             return
         self._subscriptions.look_at(account)
+
+    def _refuse(self, account: str, frame: dict[str, Any]) -> None:
+        subscriptions = self._subscriptions
+        subscriptions.refused += 1
+        if subscriptions.refused <= _REFUSALS:  # the rest of a window would say the same
+            log.warning("pubsub.refused", account=account, error=str(frame.get("error"))[:200])
+        if subscriptions.refused % _REFUSALS == 0:
+            self._on_full()
 
     def _flush(self, slot: int) -> None:
         fresh, self._fresh = self._fresh, []

@@ -40,11 +40,13 @@ class AccountFeed:
         per_connection: int,
         ack_seconds: float,
         silence_seconds: float,
+        most_connections: int = 64,
         identity: Identity | None = None,
         resync: bool = True,
     ) -> None:
-        """`wake` is set when there is something to take. Without `resync`, which is for a test, a reconnection
-        is trusted to have missed nothing.
+        """`wake` is set when there is something to take. `per_connection` is what a connection is asked for at most,
+        and less once a node has refused more; what `most_connections` can't take is heard of by nobody. Without
+        `resync`, which is for a test, a reconnection is trusted to have missed nothing.
 
         Each node is asked for its `identity` before it is listened to, and left when it is another chain's. Nodes
         don't tell it over a websocket (method not found), so it is asked over HTTP where the same node should be; one
@@ -57,7 +59,10 @@ class AccountFeed:
         self._silence_seconds = silence_seconds
         self._identity = identity
         self._resync = resync
+        self._most_connections = most_connections
         self._shards: list[Subscriptions] = []
+        self._silent: set[str] = set()
+        """Accounts that no connection has room for."""
         self._shard_of: dict[str, Subscriptions] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
@@ -85,13 +90,19 @@ class AccountFeed:
     def add(self, accounts: Iterable[str]) -> None:
         """Hear of these."""
         for account in accounts:
-            if account not in self._shard_of:
-                shard = self._shard_of[account] = self._with_room()
+            if account in self._shard_of:
+                continue
+            shard = self._with_room()
+            if shard is None:
+                self._silent.add(account)
+            else:
+                self._shard_of[account] = shard
                 shard.add(account)
 
     def drop(self, accounts: Iterable[str]) -> None:
         """Hear of these no more."""
         for account in accounts:
+            self._silent.discard(account)
             shard = self._shard_of.pop(account, None)
             if shard is not None:
                 shard.drop(account)
@@ -101,12 +112,14 @@ class AccountFeed:
         """Accounts whose changes nobody would tell us now: not acknowledged, refused, or the connection is down."""
         if not self._resync:
             return set()
-        return {account for shard in self._shards for account in shard.unheard()}
+        return self._silent.union(*(shard.unheard() for shard in self._shards))
 
-    def _with_room(self) -> Subscriptions:
+    def _with_room(self) -> Subscriptions | None:
         for shard in self._shards:
             if len(shard.wanted) < self._per_connection:
                 return shard
+        if len(self._shards) >= self._most_connections:
+            return None
         shard = Subscriptions()
         self._shards.append(shard)
         if self._session is not None:
@@ -133,11 +146,14 @@ class AccountFeed:
             if not synced_before or self._resync:
                 self._hint(account, slot)
 
+        def on_full() -> None:
+            self._spread(shard)
+
         while True:
             url = self._urls[attempt % len(self._urls)]
             host, began, attempt = URL(url).host, now(), attempt + 1
             try:
-                await self._live(session, url, shard, on_subscribed, on_synced)
+                await self._live(session, url, shard, (on_subscribed, on_synced, on_full))
             except (Lost, aiohttp.ClientError, OSError, TimeoutError) as error:
                 reason = str(error) if isinstance(error, Lost) else type(error).__name__
                 log.info("pubsub.lost", host=host, reason=reason)
@@ -149,8 +165,7 @@ class AccountFeed:
         session: aiohttp.ClientSession,
         url: str,
         shard: Subscriptions,
-        on_subscribed: Callable[[str, int], None],
-        on_synced: Callable[[], None],
+        calls: tuple[Callable[[str, int], None], Callable[[], None], Callable[[], None]],
     ) -> None:
         if self._identity is not None:
             await _check(url, self._identity)
@@ -161,11 +176,29 @@ class AccountFeed:
                 socket,
                 shard,
                 on_account=self._hint,
-                on_subscribed=on_subscribed,
-                on_synced=on_synced,
+                on_subscribed=calls[0],
+                on_synced=calls[1],
+                on_full=calls[2],
                 ack_seconds=self._ack_seconds,
                 silence_seconds=self._silence_seconds,
             ).run()
+
+    def _spread(self, shard: Subscriptions) -> None:
+        """A connection takes no more: what it has not taken goes to others, and none is asked for more than this one.
+
+        One that took nothing at all says nothing of how many it takes: its accounts stay, and are read instead.
+        """
+        taken = len(shard.heard)
+        if not taken or len(shard.wanted) <= taken:
+            return
+        if taken < self._per_connection:
+            self._per_connection = taken
+            log.info("pubsub.limit", per_connection=taken)
+        left = shard.unheard()
+        for account in left:
+            shard.drop(account)
+            self._shard_of.pop(account, None)
+        self.add(left)
 
     def _hint(self, account: str, slot: int) -> None:
         if account in self._shard_of:

@@ -20,6 +20,8 @@ MOST_ACCOUNTS: Final = 100
 """Of one getMultipleAccounts: the node's own limit."""
 MIN_SLOT_NOT_REACHED: Final = -32016
 _AT_ONCE: Final = 8
+_QUEUED: Final = 256
+"""Reads that wait for their turn: after these, a failure is seen."""
 _PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 0.0)
 """Seconds between tries while no endpoint has reached a slot: a node is half a second behind after a restart."""
 _HEARD_SECONDS: Final = 30.0
@@ -78,9 +80,15 @@ class AccountReader:
         if addresses and not self.slots.known:
             await self.head("confirmed")
         chunks = [addresses[start : start + MOST_ACCOUNTS] for start in range(0, len(addresses), MOST_ACCOUNTS)]
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def take_turn(chunk: Sequence[str]) -> list[tuple[Account | None, int]]:
+            async with turns:
+                return await self._read_patiently(chunk, commitment, min_slot)
+
         found: list[tuple[Account | None, int]] = []
-        for start in range(0, len(chunks), _AT_ONCE):
-            tries = (self._read_patiently(chunk, commitment, min_slot) for chunk in chunks[start : start + _AT_ONCE])
+        for start in range(0, len(chunks), _QUEUED):
+            tries = (take_turn(chunk) for chunk in chunks[start : start + _QUEUED])
             for answer in await asyncio.gather(*tries, return_exceptions=True):
                 if isinstance(answer, BaseException):
                     raise answer

@@ -1,7 +1,7 @@
 """Which holdings are watched, and in which account each one lies."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -37,6 +37,8 @@ class Mints:
         self._reader = reader
         self._clock = clock
         self._known: dict[str, Mint] = {}
+        self._found: dict[Holding, str] = {}
+        """Token accounts of watched holdings: deriving one costs more than reading it."""
         self._none: dict[str, float] = {}
         """Mints that are none, or have other decimals than configured, and when each one is looked at again."""
         self._told: set[str] = set()
@@ -58,6 +60,7 @@ class Mints:
         """The ledger was wiped: whatever was a mint may be none."""
         self._known.clear()
         self._none.clear()
+        self._found.clear()
 
     def knows(self, holding: Holding) -> bool:
         """Whether the account of a holding can be found: its mint was learnt, or it needs none."""
@@ -71,7 +74,19 @@ class Mints:
         """The account that a holding lies in. Raises KeyError before its mint was learnt."""
         if holding.asset == NATIVE:
             return holding.address
-        return associated_account(holding.address, holding.asset, self.program(holding.asset))
+        known = self._found.get(holding)
+        return known or associated_account(holding.address, holding.asset, self.program(holding.asset))
+
+    def find_account(self, holding: Holding) -> str:
+        """The same, and kept for as long as the holding is watched."""
+        account = self.account_of(holding)
+        if holding.asset != NATIVE:
+            self._found[holding] = account
+        return account
+
+    def let_go(self, holding: Holding) -> None:
+        """Its account need not be known any more."""
+        self._found.pop(holding, None)
 
     def check(self, holding: Holding) -> None:
         """Raises ValueError for a holding of an asset that this chain wasn't given, or at what is no address."""
@@ -109,6 +124,7 @@ class Registry:
         freed = set()
         for holding in holdings:
             self._waiting.pop(holding, None)
+            self._mints.let_go(holding)
             account = self._accounts.pop(holding, None)
             if account is None:
                 continue
@@ -137,7 +153,7 @@ class Registry:
         fresh = set()
         for holding in [holding for holding in self._waiting if self._mints.knows(holding)]:
             del self._waiting[holding]
-            account = self._accounts[holding] = self._mints.account_of(holding)
+            account = self._accounts[holding] = self._mints.find_account(holding)
             if account not in self._holdings:
                 fresh.add(account)
             self._holdings[account] = (*self._holdings.get(account, ()), holding)
@@ -146,6 +162,18 @@ class Registry:
     def at(self, accounts: Iterable[str]) -> set[Holding]:
         """The watched holdings that lie in some accounts."""
         return {holding for account in accounts for holding in self._holdings.get(account, ())}
+
+    def __contains__(self, holding: object) -> bool:
+        """Whether a holding is watched."""
+        return isinstance(holding, Holding) and self.has(holding)
+
+    def __iter__(self) -> Iterator[Holding]:
+        """Every watched holding at the time of asking."""
+        return iter([*self._accounts, *self._waiting])
+
+    def __len__(self) -> int:
+        """How many holdings are watched."""
+        return len(self._accounts) + len(self._waiting)
 
     def all(self) -> set[Holding]:
         """Every watched holding."""

@@ -1,7 +1,7 @@
 """A chain in memory that keeps the promises of `chains.chain.Chain`: scripted blocks, exact balances, honest errors."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
@@ -42,9 +42,20 @@ class FakeChain:
     async def check(self) -> None:
         self._raise()
 
+    @property
+    def watched(self) -> Collection[Holding]:
+        return self._watched
+
     def watch(self, holdings: Collection[Holding]) -> None:
         self._watched |= set(holdings)
         self._dirty |= set(holdings)
+        self._moved.set()
+
+    def recall(self, balances: Iterable[Balance]) -> None:
+        for known in balances:
+            self._watched.add(known.holding)
+            if self.blocks[-1][1].get(known.holding, 0) != known.amount:
+                self._dirty.add(known.holding)
         self._moved.set()
 
     def unwatch(self, holdings: Collection[Holding]) -> None:

@@ -59,6 +59,8 @@ class ScriptedSolana:
         self.acknowledges = True
         self.tells_slots = True
         self.refuses: set[str] = set()
+        self.most_per_socket: int | None = None
+        self.refused = 0
         """Accounts that can't be subscribed."""
         self.sockets: list[web.WebSocketResponse] = []
         self.connections = 0
@@ -130,7 +132,10 @@ class ScriptedSolana:
 
     async def _answer_ws(self, socket: web.WebSocketResponse, asked: dict[str, Any]) -> None:
         method, params = asked["method"], asked["params"]
-        if method == "accountSubscribe" and params[0] in self.refuses:
+        taken = sum(on is socket for on, _ in self.subscribed.values())
+        full = self.most_per_socket is not None and taken >= self.most_per_socket
+        if method == "accountSubscribe" and (full or params[0] in self.refuses):
+            self.refused += 1
             await _send(socket, {"id": asked["id"], "error": {"code": -32603, "message": "too many subscriptions"}})
             return
         identity = self._next_subscription = self._next_subscription + 1

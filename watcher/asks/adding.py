@@ -78,8 +78,8 @@ async def add_funds(
     await link_needs(conn, top_up.id, {need, *(x.need for x in links if x.state.living)} - over)
     top_up = await defer_session(conn, top_up, now=stamp.now, pressed=True)
     events.append(await make_event(conn, top_up, "opened", stamp.new_id("evt")))
-    await tell_watching(conn, [network.id])
-    await tell_nudge(conn, [network.id])
+    await tell_watching(conn, [network.id], tenant.id, wallet)
+    await tell_nudge(conn, [network.id], tenant.id, wallet)
     return top_up, tuple(events)
 
 

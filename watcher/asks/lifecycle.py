@@ -119,8 +119,8 @@ async def _open(
     await insert_ask(conn, ask, make_needs(ask, understood))
     if body.customer_ip_address is not None:
         await keep_customer_ip(conn, tenant, body.wallet, body.customer_ip_address, now=stamp.now)
-    await tell_watching(conn, [ground.network.id])
-    await tell_nudge(conn, [ground.network.id])
+    await tell_watching(conn, [ground.network.id], tenant, body.wallet)
+    await tell_nudge(conn, [ground.network.id], tenant, body.wallet)
     told = [] if ask.status is State.UNKNOWN else [await make_ask_event(conn, ask, ground.network, stamp)]
     return Opened(ask, created=True, events=tuple(told))
 
@@ -201,7 +201,7 @@ async def end_ask(
     events = await withdraw_pointless(conn, key, stamp)
     values = {"transaction_hash": transaction_hash} if transaction_hash is not None else {}
     events.append(await move_ask(conn, ask, status, networks.get(ask.network), stamp, values=values))
-    await tell_nudge(conn, [ask.network])
+    await tell_nudge(conn, [ask.network], ask.tenant, ask.wallet)
     return tuple(events)
 
 

@@ -53,8 +53,8 @@ async def renew_ask(
         events += await refresh_asks(conn, [key], ground.network, settings.networks, stamp)
     elif (ask.status, ask.reason) != (State.NOT_FUNDS, understood.reason):  # no needs: but not because none are there
         events.append(await move_ask(conn, ask, State.NOT_FUNDS, ground.network, stamp, reason=understood.reason))
-    await tell_watching(conn, [ground.network.id])
-    await tell_nudge(conn, [ground.network.id])
+    await tell_watching(conn, [ground.network.id], ask.tenant, ask.wallet)
+    await tell_nudge(conn, [ground.network.id], ask.tenant, ask.wallet)
     return True, events
 
 

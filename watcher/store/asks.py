@@ -134,13 +134,6 @@ def unclosed() -> Any:
     return and_(need.c.closed_at.is_(None), *_counted())
 
 
-async def list_unclosed(conn: AsyncConnection, network: NetworkId) -> list[tuple[str, str, Holding]]:
-    """Tenant, wallet and holding of each need that something may still be asked for."""
-    query = select(need.c.tenant, need.c.wallet, need.c.asset, need.c.address)
-    rows = await conn.execute(query.where(need.c.network == network, unclosed()).distinct())
-    return [(tenant, wallet, Holding(network, asset, address)) for tenant, wallet, asset, address in rows]
-
-
 def awaited(network: NetworkId) -> Any:
     """Selects asset and address of what some open or settling top-up is for: followed to its end, met or not."""
     same = and_(*(need.c[name] == top_up_need.c[name] for name in _KEY))

@@ -4,14 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select, union, update
+from sqlalchemy import and_, func, insert, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chains.model import Balance, BlockRef, Holding, NetworkId
-from watcher.model import HoldingStatus
-from watcher.store.asks import awaited, unclosed
-from watcher.store.tables import decision, holding, need, requirement, top_up, wallet, wallet_address
+from chains.model import Balance, BlockRef, NetworkId
+from watcher.store.tables import decision, holding, requirement, wallet, wallet_address
 
 CHUNK = 5_000
 """Keys in one statement: PostgreSQL takes 65,535 parameters."""
@@ -36,55 +34,6 @@ async def save_balances(conn: AsyncConnection, balances: Sequence[Balance], *, n
         new = upsert(holding)
         newer = {c: new.excluded[c] for c in ("balance", "height", "hash", "block_time", "read_at")}
         await conn.execute(new.on_conflict_do_update(index_elements=["network", "asset", "address"], set_=newer), rows)
-
-
-async def list_watched(conn: AsyncConnection, network: NetworkId) -> list[Holding]:
-    """Every holding of a network that some wallet wants watched, or that something is needed in."""
-    required = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network)
-    needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
-    return [
-        Holding(network, asset, address)
-        for asset, address in await conn.execute(union(required, needed, awaited(network)))
-    ]
-
-
-async def list_attended(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
-    """Holdings to read at each block whether or not it touched them: low, unread, asked for, or needed."""
-    attended = or_(
-        requirement.c.status.in_([HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value]),
-        and_(requirement.c.status == HoldingStatus.UNKNOWN.value, requirement.c.watch_only.is_(False)),
-        _asked_for(),
-    )
-    query = select(requirement.c.asset, requirement.c.address).where(requirement.c.network == network, attended)
-    needed = select(need.c.asset, need.c.address).where(need.c.network == network, unclosed())
-    return {
-        Holding(network, asset, address)
-        for asset, address in await conn.execute(union(query, needed, awaited(network)))
-    }
-
-
-def _asked_for() -> Any:
-    active = select(top_up.c.id).where(
-        top_up.c.tenant == requirement.c.tenant,
-        top_up.c.wallet == requirement.c.wallet,
-        top_up.c.status.in_(["open", "settling"]),
-    )
-    return active.exists()
-
-
-async def moves_with_fee(conn: AsyncConnection, network: NetworkId) -> bool:
-    """Whether some level on this network is counted in transactions, or some need leaves room for gas."""
-    levels = select(requirement.c.asset).where(requirement.c.network == network, requirement.c.by_fee).limit(1)
-    gas = select(need.c.asset).where(need.c.network == network, unclosed(), need.c.gas_limit.is_not(None)).limit(1)
-    return (await conn.execute(levels)).first() is not None or (await conn.execute(gas)).first() is not None
-
-
-async def list_by_fee(conn: AsyncConnection, network: NetworkId) -> set[Holding]:
-    """Holdings whose levels move with the fee."""
-    query = select(requirement.c.asset, requirement.c.address).where(
-        requirement.c.network == network, requirement.c.by_fee
-    )
-    return {Holding(network, asset, address) for asset, address in await conn.execute(query)}
 
 
 async def write_requirement(conn: AsyncConnection, row: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -170,6 +170,12 @@ wallet_address = Table(
     ForeignKeyConstraint(["tenant", "wallet"], ["wallet.tenant", "wallet.id"]),
 )
 
+Index(
+    "ix_wallet_address_unread",
+    wallet_address.c.network,
+    wallet_address.c.address,
+    postgresql_where=text("watched_since is null"),
+)
 Index("ix_wallet_address_next_at", wallet_address.c.next_at, postgresql_where=text("next_at is not null"))
 
 # What is on chain
@@ -209,7 +215,10 @@ requirement = Table(
     ForeignKeyConstraint(["network", "asset", "address"], ["holding.network", "holding.asset", "holding.address"]),
     CheckConstraint("status in ('ok', 'unknown', 'low', 'critical')", name="status"),
 )
-Index("ix_requirement_holding", requirement.c.network, requirement.c.asset, requirement.c.address)
+_PLACE = (requirement.c.network, requirement.c.asset, requirement.c.address)
+Index("ix_requirement_holding", *_PLACE)
+Index("ix_requirement_attended", *_PLACE, postgresql_where=text("status <> 'ok'"))
+Index("ix_requirement_by_fee", *_PLACE, postgresql_where=text("by_fee"))
 
 network_status = Table(
     "network_status",
@@ -349,6 +358,7 @@ Index(
     top_up.c.wallet,
     postgresql_where=text("status in ('open', 'settling')"),
 )
+Index("ix_top_up_followed", top_up.c.id, postgresql_where=text("status in ('open', 'settling', 'failed')"))
 Index("ix_top_up_tenant_updated_at", top_up.c.tenant, top_up.c.updated_at, top_up.c.id)
 
 top_up_need = Table(

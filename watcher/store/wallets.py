@@ -1,5 +1,6 @@
 """Wallets, their addresses, and what is required of their holdings: rows in and out."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +15,12 @@ from watcher.model import HoldingStatus
 from watcher.store.tables import app_user, holding, requirement, wallet, wallet_address
 
 WATCHING_CHANNEL = "watching"
-"""PostgreSQL channel on which a network's id means: what is watched there has changed."""
+"""PostgreSQL channel on which a network's id, a tenant's and a wallet's mean: what is watched of it has changed."""
 
 IP_KEPT = timedelta(hours=24)
 """An IP address goes to Stripe with the ask that it came for, and is forgotten after this."""
 NUDGE_CHANNEL = "nudge"
-"""The same, meaning: read what needs attention there now."""
+"""The same, meaning: read it now; without a wallet, what needs attention there."""
 
 
 async def claim_wallet(conn: AsyncConnection, tenant: str, wallet_id: str) -> RowMapping | None:
@@ -134,16 +135,17 @@ async def _save_holding(conn: AsyncConnection, new: Holding) -> None:
     await conn.execute(row.on_conflict_do_nothing())
 
 
-async def tell_watching(conn: AsyncConnection, networks: Collection[str]) -> None:
-    """Once committed, have the chains take up what is watched now."""
-    await _tell(conn, WATCHING_CHANNEL, networks)
+async def tell_watching(conn: AsyncConnection, networks: Collection[str], tenant: str, wallet_id: str) -> None:
+    """Once committed, have the chains take up what is watched now of a wallet."""
+    await _tell(conn, WATCHING_CHANNEL, networks, tenant, wallet_id)
 
 
-async def tell_nudge(conn: AsyncConnection, networks: Collection[str]) -> None:
-    """Once committed, have the chains read what needs attention, though no block has touched it."""
-    await _tell(conn, NUDGE_CHANNEL, networks)
+async def tell_nudge(conn: AsyncConnection, networks: Collection[str], *wallet_of: str) -> None:
+    """Once committed, have the chains read a wallet (tenant, id), though no block has touched it; or what is due."""
+    await _tell(conn, NUDGE_CHANNEL, networks, *wallet_of)
 
 
-async def _tell(conn: AsyncConnection, channel: str, networks: Collection[str]) -> None:
+async def _tell(conn: AsyncConnection, channel: str, networks: Collection[str], *wallet_of: str) -> None:
     for network in sorted(set(networks)):
-        await conn.execute(select(func.pg_notify(channel, network)))
+        payload = json.dumps([network, *wallet_of], ensure_ascii=False)
+        await conn.execute(select(func.pg_notify(channel, payload)))

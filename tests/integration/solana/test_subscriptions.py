@@ -217,3 +217,17 @@ async def test_the_slice_rotates(scripted: ScriptedSolana) -> None:
             assert len(step.dirty) <= 2
             seen |= step.dirty
     assert seen == set(WALLETS)
+
+
+async def test_what_a_connection_takes_is_learned(scripted: ScriptedSolana) -> None:
+    """A node that takes two a connection is given a connection for every two, and none is asked for more again."""
+    scripted.most_per_socket = 2
+    async with followed(scripted, WALLETS) as (_, steps):
+        await subscribed(scripted, steps)
+        assert scripted.connections == 3
+        await scripted.drop_sockets()
+        refused = scripted.refused
+        await subscribed(scripted, steps)
+        assert scripted.refused == refused
+        await scripted.notify(WALLETS[4].address)
+        await step_where(steps, lambda step: WALLETS[4] in step.dirty)

@@ -26,7 +26,9 @@ def test_watched_is_added_less_removed(first: set[Holding], gone: set[Holding], 
     registry.remove(gone)
     keys, _ = registry.add(more)
     assert registry.holdings(keys) == more
-    assert registry.holdings(registry.all_keys()) == (first - gone) | more
+    assert set(registry) == (first - gone) | more
+    assert len(registry) == len(list(registry))
+    assert all(holding not in registry for holding in gone - more)
 
 
 @given(holdings)
