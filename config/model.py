@@ -14,6 +14,11 @@ CONSOLE_ENDPOINT: Final = "console"
 """The id of the endpoint where events are printed."""
 DEFAULT_REQUESTS_PER_SECOND: Final = 50
 DEFAULT_POOL_SIZE: Final = 20
+LIVE_SESSIONS_PER_SECOND: Final = 20
+"""Stripe takes 25 requests a second at one of its endpoints."""
+TEST_SESSIONS_PER_SECOND: Final = 10
+"""In test mode it takes 25 of an account at all of them together."""
+OPERATOR_ENDPOINT: Final = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,17 @@ class OnrampAsset:
     """Decimals that Stripe takes in an amount."""
     sold_us: bool
     sold_eu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """When so many wallets turn short at once that it is more likely a fault or a spike than their doing."""
+
+    share_percent: int = 30
+    """More than this share of a network's wallets, within the window, holds its asks; 100: never."""
+    minimum: int = 200
+    """Fewer wallets than this hold nothing, whatever their share."""
+    window_seconds: int = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,7 @@ class Network:
     """Oldest believable head by its own time; None on local networks, which mine on demand."""
     shards: int = 8
     """Parts that its wallets are divided into, for replicas to share."""
+    brake: Brake = field(default_factory=Brake)
 
     @property
     def native(self) -> NetworkAsset:
@@ -200,6 +217,16 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """Who is told when asks are held back, beside the log. Neither: nobody else."""
+
+    command: tuple[str, ...] = field(default=(), repr=False)
+    """A program and its arguments; the notice is its standard input, as JSON."""
+    endpoint: Endpoint | None = None
+    """The same as a signed webhook."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration."""
 
@@ -223,6 +250,9 @@ class Settings:
     rates: Rates = field(default_factory=Rates)
     pool_size: int = DEFAULT_POOL_SIZE
     """Most connections for transactions; the worker of jobs has a few of its own."""
+    sessions_per_second: int = TEST_SESSIONS_PER_SECOND
+    """Most onramp sessions that are asked for in a second, for all tenants and replicas together."""
+    operator: Operator = field(default_factory=Operator)
 
     def find_network(self, name: str) -> Network | None:
         """By catalogue name or CAIP-2 id."""

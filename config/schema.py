@@ -68,6 +68,14 @@ class AssetLimits(Strict):
     maximum: Any = None
 
 
+class BrakeEntry(Strict):
+    """When a wave of shortfalls is held for the operator to look at."""
+
+    share_percent: Annotated[int, Field(ge=1, le=100)] = 30
+    minimum: Annotated[int, Field(ge=2, le=1_000_000_000)] = 200
+    window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+
+
 class NetworkEntry(Strict):
     """One `[networks.NAME]`: endpoints, and what differs from the catalogue."""
 
@@ -81,6 +89,7 @@ class NetworkEntry(Strict):
     shards: Annotated[int, Field(ge=1, le=1024)] = 8
     assets: list[AssetEntry] = []
     limits: dict[str, AssetLimits] = {}
+    brake: BrakeEntry | None = None
 
 
 class PolicyEntry(Strict):
@@ -143,6 +152,17 @@ class StripeEntry(Strict):
     api_base: HttpUrl = "https://api.stripe.com"
     version: str | None = None
     poll_seconds: Seconds = 15
+    sessions_per_second: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class OperatorEntry(Strict):
+    """Where the operator is told of what was held: a program, or an endpoint."""
+
+    command: Annotated[list[str], Field(min_length=1, max_length=64)] | None = None
+    url: HttpUrl | None = None
+    secret: SecretStr | None = None
+    secret_file: str | None = None
+    old_secrets: list[SecretStr] = []
 
 
 class HttpRateEntry(Strict):
@@ -174,6 +194,8 @@ class File(Strict):
     database: DatabaseEntry = DatabaseEntry()
     stripe: StripeEntry = StripeEntry()
     rates: RatesEntry = RatesEntry()
+    brake: BrakeEntry = BrakeEntry()
+    operator: OperatorEntry = OperatorEntry()
     networks: dict[str, NetworkEntry]
     policies: dict[Name, PolicyEntry] = {}
     tenants: dict[Name, TenantEntry]

@@ -1,6 +1,6 @@
 """A plan for one holding, made into rows and events."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +10,6 @@ from config.model import Network, Tenant
 from watcher.asks.bills import make_need_bill
 from watcher.asks.model import ASK_KINDS, Need
 from watcher.clock import Stamp
-from watcher.jobs.defer import defer
 from watcher.judge import Judged
 from watcher.model import Bill, HoldingStatus, NeedKind, NewEvent, TopUp, TopUpStatus
 from watcher.opening import make_destination, measure_anew, open_for_holding
@@ -19,7 +18,9 @@ from watcher.policy import Why
 from watcher.render import find_link_status, note_lowered, render_asset_bill, render_block
 from watcher.store.asks import find_ask, link_needs, update_need, write_lines
 from watcher.store.blocks import grow_wallet_version, record_decision, write_requirement
+from watcher.store.holds import find_holds
 from watcher.store.top_ups import find_sessions, find_top_up, insert_top_up, link_funding, update_top_up
+from watcher.store.turns import wait_turn
 from watcher.top_ups import make_event, move_top_up, note_step
 
 CREATE_SESSION_TASK = "create_session"
@@ -142,7 +143,7 @@ async def _open(
         await link_funding(conn, top_up, NeedKind.FUNDING)
     await link_needs(conn, top_up.id, plan.needs)
     if network.open_confirmations == 1:
-        await defer_session(conn, top_up)
+        top_up = await defer_session(conn, top_up, now=stamp.now)
     events.append(await make_event(conn, top_up, "opened", stamp.new_id("evt")))
     return top_up, events
 
@@ -224,10 +225,14 @@ def _same_bill(new: dict[str, Any], old: Any) -> bool:
     return old is not None and {**new, "as_of": None} == {**old, "as_of": None}
 
 
-async def defer_session(conn: AsyncConnection, top_up: TopUp) -> None:
-    """Have the onramp asked for a session once this transaction is committed."""
-    await update_top_up(conn, top_up.id, {"session_deferred": True})
-    await defer(conn, CREATE_SESSION_TASK, top_up=top_up.id)
+async def defer_session(conn: AsyncConnection, top_up: TopUp, *, now: datetime, pressed: bool = False) -> TopUp:
+    """Have the onramp asked for a session once this transaction is committed and its turn has come.
+
+    While asks are held back it is withheld from the start.
+    """
+    withheld = (await find_holds(conn)).cover(top_up)
+    await wait_turn(conn, top_up, at=now, pressed=pressed)
+    return await update_top_up(conn, top_up.id, {"session_deferred": True, "withheld": withheld})
 
 
 def _decision(judged: Judged, top_up: TopUp | None, stamp: Stamp) -> dict[str, Any]:

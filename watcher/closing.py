@@ -78,7 +78,7 @@ async def close(
         found = await lock_top_up(conn, ask_id)
         if found is None:
             continue
-        await _mint_when_due(conn, rules, found, height=height)
+        await _mint_when_due(conn, rules, found, height=height, stamp=stamp)
         if landed := await _land_by_receipt(conn, found, settled, stamp):
             events.append(landed)
         elif found.status.active and (judged := await _close_by_balance(conn, rules, found, settled, stamp)):
@@ -88,7 +88,7 @@ async def close(
     return events + await close_needs(conn, rules.network, rules.networks, settled.balances, stamp)
 
 
-async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, height: int) -> None:
+async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, height: int, stamp: Stamp) -> None:
     """Some networks wait for more confirmations before a person is asked; a need gone by then is not asked for."""
     mine = all(d.holding.network == rules.network.id for d in ask.destinations)
     due = mine and not ask.session_deferred and height >= ask.session_due_height
@@ -97,7 +97,7 @@ async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, hei
     rows = await _requirements(conn, ask)
     low = any(row["status"] in (HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value) for row in rows.values())
     if low or any(x.state is State.SHORT for x in await find_links(conn, [ask.id]) if x.need.kind in COUNTED):
-        await defer_session(conn, ask)
+        await defer_session(conn, ask, now=stamp.now)
 
 
 async def _land_by_receipt(conn: AsyncConnection, ask: TopUp, settled: Settled, stamp: Stamp) -> NewEvent | None:

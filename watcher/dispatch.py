@@ -24,16 +24,16 @@ from notifier.errors import (
 from notifier.model import OnrampSession
 from notifier.onramp import Onramp
 from watcher.adopting import LostSessions
-from watcher.apply import CREATE_SESSION_TASK
 from watcher.clock import Clock, Stamp
-from watcher.jobs.defer import defer
 from watcher.model import Session, SessionState, TopUp, TopUpStatus
 from watcher.render import render_time
 from watcher.session_request import Onramps, make_request
 from watcher.store.database import Database
 from watcher.store.events import record_events
+from watcher.store.holds import find_holds
 from watcher.store.tables import onramp_pause, wallet
 from watcher.store.top_ups import find_sessions, insert_session, lock_top_up, update_session, update_top_up
+from watcher.store.turns import wait_turn
 from watcher.top_ups import move_top_up, note_step
 
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ UNSURE: Final = timedelta(seconds=3)
 
 
 class Dispatcher:
-    """Carries out asks. Each method is a job: one bounded step, whose outcome is recorded with the next step's job."""
+    """Carries out asks. Each method is a job: one bounded step, whose outcome is recorded with the next step's turn."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Dispatcher:
         async with self._database.begin() as conn:
             top_up = await lock_top_up(conn, top_up_id)
             if top_up is not None and top_up.status is TopUpStatus.OPEN:
-                await defer(conn, CREATE_SESSION_TASK, at=self._clock.now() + UNSURE, top_up=top_up_id)
+                await wait_turn(conn, top_up, at=self._clock.now() + UNSURE)
         return False
 
     async def _begin_attempt(self, top_up_id: str) -> Session | None:
@@ -118,7 +118,7 @@ class Dispatcher:
                 return None
             if (until := await _find_pause(conn, top_up, now)) is not None:
                 await update_top_up(conn, top_up_id, {"withheld": True})
-                await defer(conn, CREATE_SESSION_TASK, at=until, top_up=top_up_id)
+                await wait_turn(conn, top_up, at=until)
                 return None
             if top_up.withheld:
                 await update_top_up(conn, top_up_id, {"withheld": False})
@@ -177,7 +177,7 @@ class Dispatcher:
                 return
             if session is None:
                 await self._write(conn, attempt, {"state": SessionState.NONE.value, "refusal": "not_found"})
-                await defer(conn, CREATE_SESSION_TASK, top_up=top_up.id)
+                await wait_turn(conn, top_up, at=stamp.now)
                 return
             wait = timedelta(seconds=self._onramps.settings.poll_seconds)
             await self._write(
@@ -224,7 +224,7 @@ class Dispatcher:
                 again = stamp.now + timedelta(seconds=find_backoff(attempt.tries, error.retry_after_seconds))
             fault = _may_be_stored(error)
             await self._write(conn, attempt, {"tries": attempt.tries + 1, "faults": attempt.faults + fault})
-            await defer(conn, CREATE_SESSION_TASK, at=again, top_up=top_up.id)
+            await wait_turn(conn, top_up, at=again)
 
     async def _give_up(
         self, conn: AsyncConnection, top_up: TopUp, attempt: Session, error: OnrampError, stamp: Stamp
@@ -270,7 +270,12 @@ async def _find_customer_ip(conn: AsyncConnection, top_up: TopUp, now: datetime)
 
 
 async def _find_pause(conn: AsyncConnection, top_up: TopUp, now: datetime) -> datetime | None:
-    """Until when no session is made: the onramp is off for this tenant, or the wallet's asks are paused."""
+    """Until when no session is made: the onramp is off for this tenant, or the wallet's asks are paused.
+
+    What was held back since its turn was given out waits for another one, which comes once it is let go.
+    """
+    if (await find_holds(conn)).cover(top_up):
+        return now
     off = select(onramp_pause.c.until).where(onramp_pause.c.tenant == top_up.tenant, onramp_pause.c.until > now)
     until: datetime | None = (await conn.execute(off)).scalar_one_or_none()
     paused = select(wallet.c.asks_paused_until).where(

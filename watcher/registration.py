@@ -158,7 +158,7 @@ async def _ask_for_new_wallet(
     top_up = open_for_new_wallet(spec, destinations, plan.created, tenant=tenant, policy=plan.policy, stamp=stamp)
     await insert_top_up(conn, top_up)
     await link_funding(conn, top_up, NeedKind.NEW_WALLET)
-    await defer_session(conn, top_up)
+    top_up = await defer_session(conn, top_up, now=stamp.now)
     return [await make_event(conn, top_up, "opened", stamp.new_id("evt"))]
 
 

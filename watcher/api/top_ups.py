@@ -21,6 +21,7 @@ from watcher.shapes import Strict
 from watcher.store.events import record_events
 from watcher.store.tables import top_up
 from watcher.store.top_ups import find_sessions, find_subjects, find_top_up, lock_top_up, read_top_up
+from watcher.store.turns import hurry_turn
 from watcher.store.wallets import keep_customer_ip
 from watcher.top_ups import move_top_up, note_step
 
@@ -96,7 +97,9 @@ async def mint_link(call: Call) -> Answer:
             now = call.deps.clock.now()
             await keep_customer_ip(conn, found.tenant, found.wallet, body.customer_ip_address, now=now)
         if not found.session_deferred:
-            await defer_session(conn, found)
+            await defer_session(conn, found, now=call.deps.clock.now(), pressed=True)
+        else:
+            await hurry_turn(conn, found.id)
     return await _with_link(call, found.id, 200)
 
 

@@ -76,7 +76,7 @@ async def add_funds(
     need = await _write_need(conn, key, before, wallet, units, expires_at=expires_at, stamp=stamp)
     over = {n.key for n in before} - {need}
     await link_needs(conn, top_up.id, {need, *(x.need for x in links if x.state.living)} - over)
-    await defer_session(conn, top_up)
+    top_up = await defer_session(conn, top_up, now=stamp.now, pressed=True)
     events.append(await make_event(conn, top_up, "opened", stamp.new_id("evt")))
     await tell_watching(conn, [network.id])
     await tell_nudge(conn, [network.id])

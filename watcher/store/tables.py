@@ -405,6 +405,58 @@ onramp_pause = Table(
     ForeignKeyConstraint(["tenant"], ["tenant.id"]),
 )
 
+# What waits, and what is held back
+
+session_turn = Table(
+    "session_turn",
+    metadata,
+    _text("top_up", key=True),
+    _text("tenant"),
+    Column("networks", ARRAY(Text), nullable=False),
+    Column("rank", Integer, nullable=False),  # 0: somebody waits for it at a screen; 1: everything else
+    _time("due_at"),
+    _time("created_at"),
+    ForeignKeyConstraint(["top_up"], ["top_up.id"]),
+)
+Index(
+    "ix_session_turn_tenant_rank_due_at",
+    session_turn.c.tenant,
+    session_turn.c.rank,
+    session_turn.c.due_at,
+    session_turn.c.top_up,
+)
+
+session_pace = Table(
+    "session_pace",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    _time("free_at"),  # when the next session may be asked for; locked by whoever gives out turns
+    Column("served", ARRAY(Text), nullable=False),  # tenants, the one that was served longest ago first
+    CheckConstraint('"only"', name="one_row"),
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    _text("kind", key=True),
+    _text("name", key=True),  # a tenant's or a network's id; empty for all
+    _text("cause", key=True),  # `operator`, or `storm`
+    _json("facts", nullable=True),  # what the brake saw
+    _time("since"),
+    CheckConstraint("kind in ('tenant', 'network', 'all')", name="kind"),
+    CheckConstraint("cause in ('operator', 'storm')", name="cause"),
+)
+
+turned_short = Table(
+    "turned_short",
+    metadata,
+    _text("network", key=True),
+    _text("tenant", key=True),
+    _text("wallet", key=True),
+    _time("at"),
+)
+Index("ix_turned_short_network_at", turned_short.c.network, turned_short.c.at)
+
 decision = Table(
     "decision",
     metadata,

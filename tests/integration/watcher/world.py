@@ -120,8 +120,10 @@ class World:
             return list((await conn.execute(select(event.c.type).order_by(event.c.position))).scalars())
 
     async def jobs(self) -> list[tuple[str, dict[str, Any]]]:
-        """Queued jobs, first to last; they are taken off the queue."""
+        """Queued jobs, first to last, then sessions that wait for their turn; they are taken off the queue."""
         query = text("delete from procrastinate_jobs where status = 'todo' returning id, task_name, args")
+        turns = text("delete from session_turn returning rank, due_at, top_up")
         async with self.database.begin() as conn:
             rows = sorted((await conn.execute(query)).all())
-        return [(row[1], row[2]) for row in rows]
+            waiting = sorted((await conn.execute(turns)).all())
+        return [(row[1], row[2]) for row in rows] + [("create_session", {"top_up": row[2]}) for row in waiting]
