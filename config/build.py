@@ -13,10 +13,23 @@ from pydantic import SecretStr
 from chains.model import NetworkId
 from config.catalogue import build_network, names_host
 from config.errors import FieldError
-from config.model import CONSOLE_ENDPOINT, Level, Network, Policy, Settings, Source, Tenant
+from config.model import (
+    CONSOLE_ENDPOINT,
+    LIVE_SESSIONS_PER_SECOND,
+    OPERATOR_ENDPOINT,
+    TEST_SESSIONS_PER_SECOND,
+    Brake,
+    Level,
+    Network,
+    Operator,
+    Policy,
+    Settings,
+    Source,
+    Tenant,
+)
 from config.rates import build_rates
 from config.requirements import MOST_TRANSACTIONS, parse_funding
-from config.schema import EndpointEntry, File, PolicyEntry, SourceEntry, TenantEntry, find_path
+from config.schema import EndpointEntry, File, OperatorEntry, PolicyEntry, SourceEntry, TenantEntry, find_path
 from notifier.model import Endpoint
 
 _STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", re.ASCII)
@@ -49,6 +62,7 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
     if url is not None and not url.startswith(_POSTGRES):
         errors.append(FieldError("/database/url", "bad_url", f"must begin with {' or '.join(_POSTGRES)}"))
     live = any(tenant.livemode for tenant in tenants.values())
+    operator = _build_operator(file.operator, base, errors)
     rates = build_rates(file.rates, networks.values(), live=live, errors=errors)
     if errors:
         return None
@@ -67,13 +81,17 @@ def build_settings(file: File, base: Path, errors: list[FieldError]) -> Settings
         poll_seconds=file.stripe.poll_seconds,
         rates=rates,
         pool_size=file.database.pool_size,
+        sessions_per_second=file.stripe.sessions_per_second
+        or (LIVE_SESSIONS_PER_SECOND if live else TEST_SESSIONS_PER_SECOND),
+        operator=operator,
     )
 
 
 def _build_networks(file: File, errors: list[FieldError]) -> dict[NetworkId, Network]:
     networks: dict[NetworkId, Network] = {}
     for name, entry in file.networks.items():
-        network = build_network(name, entry, errors)
+        brake = Brake(**(entry.brake or file.brake).model_dump())
+        network = build_network(name, entry, errors, brake)
         if network is not None and network.id in networks:
             message = f"is the same network as {networks[network.id].name}: {network.id}"
             errors.append(FieldError(f"/networks/{name}", "repeated", message))
@@ -212,8 +230,24 @@ def _build_source(name: str, entry: SourceEntry, pointer: str, base: Path, error
     return Source(name, _read_signing_secrets(entry, pointer, base, errors))
 
 
+def _build_operator(entry: OperatorEntry, base: Path, errors: list[FieldError]) -> Operator:
+    """A program, an endpoint, both, or neither."""
+    command = tuple(entry.command or ())
+    if command and not command[0].strip():
+        errors.append(FieldError("/operator/command/0", "empty", "must name a program"))
+    if entry.url is None:
+        for name in ("secret", "secret_file", "old_secrets"):
+            if getattr(entry, name):
+                errors.append(FieldError(f"/operator/{name}", "needless", "signs nothing without /operator/url"))
+        return Operator(command)
+    if not names_host(entry.url):
+        errors.append(FieldError("/operator/url", "bad_url", "must name a host, and a port from 1 to 65535 if any"))
+    secrets = _read_signing_secrets(entry, "/operator", base, errors)
+    return Operator(command, Endpoint(id=OPERATOR_ENDPOINT, url=entry.url, secrets=secrets))
+
+
 def _read_signing_secrets(
-    entry: EndpointEntry | SourceEntry, pointer: str, base: Path, errors: list[FieldError]
+    entry: EndpointEntry | OperatorEntry | SourceEntry, pointer: str, base: Path, errors: list[FieldError]
 ) -> tuple[str, ...]:
     """The secret in use, then those it replaces."""
     secret = _read_secret(entry.secret, entry.secret_file, f"{pointer}/secret", base, errors)

@@ -11,7 +11,7 @@ from chains.amounts import parse_amount
 from chains.errors import BadAddress
 from chains.model import NATIVE, Asset, Family, NetworkId
 from config.errors import FieldError
-from config.model import Network, NetworkAsset, OnrampAsset
+from config.model import Brake, Network, NetworkAsset, OnrampAsset
 from config.schema import AssetEntry, AssetLimits, CatalogueEntry, NetworkEntry, StripeNames
 
 
@@ -22,7 +22,9 @@ def read_catalogue() -> dict[str, CatalogueEntry]:
     return {name: CatalogueEntry.model_validate(entry) for name, entry in raw.items()}
 
 
-def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> Network | None:
+def build_network(
+    name: str, entry: NetworkEntry, errors: list[FieldError], brake: Brake | None = None
+) -> Network | None:
     """A network, by its catalogue name or CAIP-2 id, ready for use; faults are added to `errors`."""
     pointer = f"/networks/{name}"
     name, known = next(((n, e) for n, e in read_catalogue().items() if name in (n, e.id)), (name, None))
@@ -62,6 +64,7 @@ def build_network(name: str, entry: NetworkEntry, errors: list[FieldError]) -> N
         stale_seconds=entry.stale_seconds or known.stale_seconds,
         max_head_age_seconds=known.max_head_age_seconds,
         shards=entry.shards,
+        brake=brake or Brake(),
     )
 
 

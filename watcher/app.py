@@ -23,7 +23,9 @@ from chains.model import Family, NetworkId
 from chains.solana.adapter import SolanaChain
 from config.model import Network, Settings
 from notifier.channel import Channel
+from notifier.command import CommandChannel
 from notifier.console import ConsoleChannel
+from notifier.model import Endpoint
 from notifier.onramp import Onramp
 from notifier.rates import FirstRates, PegRates, RateSource, TableRates
 from notifier.rates_http import HttpRates
@@ -31,6 +33,7 @@ from notifier.signatures import make_secret
 from notifier.stripe_onramp import StripeOnramp
 from notifier.webhook import WebhookChannel
 from watcher.adopting import LostSessions
+from watcher.alarm import Way
 from watcher.api.application import create_app
 from watcher.api.limits import Limits
 from watcher.api.routing import Deps
@@ -43,6 +46,7 @@ from watcher.metrics import Metrics
 from watcher.notices import Listener, listen
 from watcher.observe import Observer
 from watcher.owning import Shards
+from watcher.pacer import Pacer
 from watcher.refresh import refresh_policies
 from watcher.schedule import Schedule, make_ticks
 from watcher.session_request import Onramps
@@ -101,7 +105,10 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     rates = await open_rates(settings, stack)
     chains = {network: observer.chain for network, observer in observers.items()}
     channels = await open_channels(settings, stack)
-    handlers = make_handlers(database, onramps, channels, store.endpoints, rates=rates, chains=chains, lost=lost)
+    ways = make_ways(settings, channels)
+    handlers = make_handlers(
+        database, onramps, channels, store.endpoints, rates=rates, chains=chains, lost=lost, ways=ways
+    )
     jobs = JobEngine(connection, handlers, name=name, metrics=metrics, check=store.identity.check)
 
     await shards.join()
@@ -110,6 +117,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     if store.server is not None:
         tasks.start("postgres", store.server.watch)
     tasks.start("jobs", jobs.run)
+    pacer = Pacer(database, connection, accounts, per_second=settings.sessions_per_second, clock=clock)
+    tasks.start("sessions", pacer.run)
     tasks.start("clock", Schedule(database, make_ticks(settings.poll_seconds), clock=clock).run)
     listeners = cast("Mapping[NetworkId, Listener]", observers)
     tasks.start("notices", lambda: listen(connection, listeners))
@@ -228,6 +237,18 @@ async def open_channels(settings: Settings, stack: AsyncExitStack) -> dict[str, 
     )
     console = ConsoleChannel(lambda line: print(line, flush=True))  # noqa: T201  the console is this channel's receiver
     return {"https": webhook, "http": webhook, "console": console}
+
+
+def make_ways(settings: Settings, channels: Mapping[str, Channel]) -> list[Way]:
+    """How the operator is told, beside the log."""
+    operator = settings.operator
+    ways = []
+    if operator.command:
+        ways.append(Way("command", CommandChannel(operator.command), Endpoint("operator", "", ())))
+    if operator.endpoint is not None:
+        channel = channels[operator.endpoint.url.partition(":")[0]]
+        ways.append(Way("endpoint", channel, operator.endpoint))
+    return ways
 
 
 async def open_rates(settings: Settings, stack: AsyncExitStack) -> RateSource:

@@ -64,12 +64,11 @@ async def _write_status(conn: AsyncConnection, network: Network, judged: Judged,
 
 def find_wallet_event(before: HoldingStatus, after: HoldingStatus) -> str | None:
     """`low`, `critical` or `recovered`; None where nothing new is to be told."""
-    bad = (HoldingStatus.LOW, HoldingStatus.CRITICAL)
     if after is before or (before is HoldingStatus.CRITICAL and after is HoldingStatus.LOW):
         return None
-    if after in bad:
+    if after.short:
         return after.value
-    return "recovered" if before in bad else None
+    return "recovered" if before.short else None
 
 
 async def _wallet_event(

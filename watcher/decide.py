@@ -11,6 +11,7 @@ from chains.model import Balance, Fee, Holding
 from watcher.apply import apply
 from watcher.asks.follow import refresh_asks
 from watcher.asks.model import ASK_BLOCKED, ASK_KINDS, Link, Need
+from watcher.braking import brake
 from watcher.clock import Stamp
 from watcher.judge import Judged, Rules, judge, leave_news
 from watcher.model import Destination, HoldingStatus, NewEvent, TopUp, TopUpStatus
@@ -53,7 +54,7 @@ async def decide(
     ]
     blocked = await _find_blocked(conn, judged)
     groups = _Groups(active, links, stamp)
-    events: list[NewEvent] = []
+    events = await brake(conn, rules, judged, stamp)
     for each in judged:
         needs = tuple(replace(n, refusal=n.refusal or _hold_back(n, blocked)) for n in each.facts.needs)
         ready = replace(each, facts=replace(each.facts, needs=needs))

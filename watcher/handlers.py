@@ -1,7 +1,7 @@
 """Every job by its task's name."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chains.chain import Chain
 from chains.model import NetworkId
@@ -9,10 +9,12 @@ from notifier.channel import Channel
 from notifier.model import Endpoint
 from notifier.rates import RateSource
 from watcher.adopting import LostSessions
+from watcher.alarm import NOTICE_TASK, OperatorTeller, Way
 from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
 from watcher.apply import CREATE_SESSION_TASK
 from watcher.asks.beforehand import Sources
 from watcher.asks.looking import Looker
+from watcher.braking import Braker
 from watcher.clock import SystemClock, make_new_id
 from watcher.closing import LOOK_TASK
 from watcher.deliver import Deliverer
@@ -25,6 +27,7 @@ from watcher.session_request import Onramps
 from watcher.store.database import Database
 from watcher.store.events import DELIVER_TASK
 from watcher.sweeps import Sweeper
+from watcher.withholding import WITHHOLD_TASK, Withholder
 
 
 def make_handlers(
@@ -36,6 +39,7 @@ def make_handlers(
     rates: RateSource,
     chains: Mapping[NetworkId, Chain],
     lost: LostSessions | None,
+    ways: Sequence[Way] = (),
 ) -> dict[str, Handler]:
     """Every job by its task's name."""
     clock = SystemClock()
@@ -47,7 +51,9 @@ def make_handlers(
     sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
     replacer = Replacer(database, onramps.settings, clock=clock, new_id=new_id)
+    braker = Braker(database, onramps.settings, clock=clock, new_id=new_id)
     sweeps = (
+        braker.look_at_brakes,
         replacer.replace_addresses,
         looker.look_again,
         sweeper.look_at_due_sessions,
@@ -63,5 +69,7 @@ def make_handlers(
         STRIPE_EVENT_TASK: follower.handle_stripe_event,
         INBOUND_TASK: inbound.apply_inbound,
         DELIVER_TASK: deliverer.send,
+        NOTICE_TASK: OperatorTeller(database, ways, clock=clock).tell,
+        WITHHOLD_TASK: Withholder(database, clock=clock).withhold,
         **{sweep.__name__: sweep for sweep in sweeps},
     }

@@ -18,6 +18,11 @@ class HoldingStatus(StrEnum):
     LOW = "low"
     CRITICAL = "critical"
 
+    @property
+    def short(self) -> bool:
+        """Below its trigger."""
+        return self in (HoldingStatus.LOW, HoldingStatus.CRITICAL)
+
 
 def worst(statuses: list[HoldingStatus]) -> HoldingStatus:
     """A wallet's status: the worst of its holdings', in the order `ok unknown low critical`."""

@@ -111,6 +111,7 @@ def make_ticks(poll_seconds: int) -> list[Tick]:
     return [
         Tick("look_at_due_sessions", min(5, poll_seconds)),
         Tick("look_again", 2),
+        Tick("look_at_brakes", 5),
         Tick("expire_top_ups", 10),
         Tick("expire_asks", 10),
         Tick("replace_addresses", 10),

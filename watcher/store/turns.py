@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watcher.model import TopUp
 from watcher.pacing import Pace
+from watcher.store.holds import Holds
 from watcher.store.tables import session_pace, session_turn
 
 TURN_CHANNEL: Final = "session_turn"
@@ -114,3 +115,20 @@ async def drop_turns(conn: AsyncConnection, top_ups: Sequence[str]) -> None:
     """They had their turn, or need none any more."""
     if top_ups:
         await conn.execute(delete(session_turn).where(session_turn.c.top_up.in_(top_ups)))
+
+
+_MISREAD = text("""
+    select waiting.top_up from session_turn waiting join top_up on top_up.id = waiting.top_up
+    cross join lateral (
+        select :everything or waiting.tenant = any(cast(:tenants as text[]))
+            or waiting.networks && cast(:networks as text[]) as held
+    ) now
+    where top_up.status = 'open' and top_up.withheld <> now.held and (now.held or waiting.due_at <= :now)
+    order by waiting.top_up limit :most
+""").bindparams(bindparam("now"))
+
+
+async def list_misread(conn: AsyncConnection, holds: Holds, *, now: datetime, most: int) -> list[str]:
+    """Waiting asks that don't say whether they are held back. One that waits for a pause to end says so rightly."""
+    values = {"everything": holds.everything, "tenants": sorted(holds.tenants), "networks": sorted(holds.networks)}
+    return list((await conn.execute(_MISREAD, {**values, "now": now, "most": most})).scalars())
