@@ -236,9 +236,8 @@ def _build_operator(entry: OperatorEntry, base: Path, errors: list[FieldError]) 
     if command and not command[0].strip():
         errors.append(FieldError("/operator/command/0", "empty", "must name a program"))
     if entry.url is None:
-        for name in ("secret", "secret_file", "old_secrets"):
-            if getattr(entry, name):
-                errors.append(FieldError(f"/operator/{name}", "needless", "signs nothing without /operator/url"))
+        given = [name for name in ("secret", "secret_file", "old_secrets") if getattr(entry, name)]
+        errors += [FieldError(f"/operator/{n}", "needless", "signs nothing without /operator/url") for n in given]
         return Operator(command)
     if not names_host(entry.url):
         errors.append(FieldError("/operator/url", "bad_url", "must name a host, and a port from 1 to 65535 if any"))

@@ -52,7 +52,7 @@ def take_turns(waiting: Mapping[str, int], served: Sequence[str], most: int) -> 
 
 
 def _find_spacing(per_second: int) -> timedelta:
-    return SECOND // per_second
+    return -(-SECOND // per_second)  # rounded up: rather slower than said than faster
 
 
 def _find_start(pace: Pace, now: datetime, per_second: int) -> datetime:
