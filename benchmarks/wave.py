@@ -1,7 +1,7 @@
 """Many wallets short in one block: how long the block takes, how heads are followed meanwhile, and the sessions' rate.
 
-`.venv/bin/python -m benchmarks.wave [WALLETS] [RATE]`: the daemon's loops (network, jobs, turns) on a PostgreSQL of their
-own; the chain is in memory, the onramp answers after 300 ms. A block a second; in one of them every wallet falls.
+`.venv/bin/python -m benchmarks.wave [WALLETS] [RATE]`: the daemon's loops (network, jobs, turns) on a PostgreSQL of
+their own; the chain is in memory, the onramp answers after 300 ms. A block a second; in one of them every wallet falls.
 """
 
 import asyncio

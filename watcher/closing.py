@@ -11,19 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chains.amounts import format_amount
 from chains.model import Balance, Holding, NetworkId, Receipt
 from watcher.apply import defer_session
-from watcher.asks.close import close_needs, find_lines, is_idle
+from watcher.asks.close import close_needs
 from watcher.asks.follow import tell_asks_of
 from watcher.asks.model import State
 from watcher.clock import Stamp
+from watcher.followed import find_since_asked, is_due, judge_close, read_known
 from watcher.jobs.defer import defer
 from watcher.judge import Rules
-from watcher.levels import find_requirement
 from watcher.model import HoldingStatus, NewEvent, Outcome, Session, TopUp, TopUpStatus
 from watcher.opening import WALLET_SCOPE
-from watcher.policy import Close, Followed, find_outcome, plan_close
+from watcher.policy import Close, find_outcome
 from watcher.render import render_block
-from watcher.store.asks import COUNTED, find_links, find_living_needs
-from watcher.store.tables import requirement, session, top_up
+from watcher.store.asks import COUNTED
+from watcher.store.tables import session, top_up
 from watcher.store.top_ups import find_sessions, lock_top_up, read_session, read_top_up, update_top_up
 from watcher.top_ups import move_top_up
 
@@ -58,9 +58,13 @@ async def list_followed(
     query = select(top_up).where(or_(top_up.c.status.in_(["open", "settling"]), given_up), here).order_by(top_up.c.id)
     asks = [read_top_up(row) for row in (await conn.execute(query)).mappings()]
     asks = [a for a in asks if any(d.holding.network == network for d in a.destinations)]
-    done = select(session).where(session.c.top_up.in_([a.id for a in asks]), session.c.transaction.is_not(None))
+    theirs = select(top_up.c.id).where(or_(top_up.c.status.in_(["open", "settling"]), given_up), here)
+    done = select(session).where(session.c.transaction.is_not(None), session.c.top_up.in_(theirs))
     sessions = [read_session(row) for row in (await conn.execute(done)).mappings()]
-    return [(a, [s for s in sessions if s.top_up == a.id]) for a in asks]
+    by_ask: dict[str, list[Session]] = {}
+    for each in sessions:
+        by_ask.setdefault(each.top_up, []).append(each)
+    return [(a, by_ask.get(a.id, [])) for a in asks]
 
 
 async def close(
@@ -90,13 +94,11 @@ async def close(
 
 async def _mint_when_due(conn: AsyncConnection, rules: Rules, ask: TopUp, *, height: int, stamp: Stamp) -> None:
     """Some networks wait for more confirmations before a person is asked; a need gone by then is not asked for."""
-    mine = all(d.holding.network == rules.network.id for d in ask.destinations)
-    due = mine and not ask.session_deferred and height >= ask.session_due_height
-    if not due or ask.status is not TopUpStatus.OPEN:
+    if not is_due(rules, ask, height=height):
         return
-    rows = await _requirements(conn, ask)
-    low = any(row["status"] in (HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value) for row in rows.values())
-    if low or any(x.state is State.SHORT for x in await find_links(conn, [ask.id]) if x.need.kind in COUNTED):
+    known = (await read_known(conn, [ask]))[ask.id]
+    low = any(row["status"] in (HoldingStatus.LOW.value, HoldingStatus.CRITICAL.value) for row in known.rows.values())
+    if low or any(x.state is State.SHORT for x in known.links if x.need.kind in COUNTED):
         await defer_session(conn, ask, now=stamp.now)
 
 
@@ -118,18 +120,8 @@ async def _land_by_receipt(conn: AsyncConnection, ask: TopUp, settled: Settled, 
 async def _close_by_balance(
     conn: AsyncConnection, rules: Rules, ask: TopUp, settled: Settled, stamp: Stamp
 ) -> NewEvent | None:
-    rows = await _requirements(conn, ask)
-    amounts = _since_asked(ask, settled)
-    facts = Followed(
-        status=ask.status,
-        needed=ask.needed,
-        to_receive=ask.to_receive,
-        recovered_at=await _recovery_lines(conn, rules, ask, rows, settled.transaction_cost),
-        baselines={d.holding: d.baseline for d in ask.destinations if d.baseline is not None},
-        risen=ask.risen_at is not None,
-        idle=is_idle(await find_links(conn, [ask.id])),
-    )
-    verdict = plan_close(facts, {holding: balance.amount for holding, balance in amounts.items()})
+    known = (await read_known(conn, [ask]))[ask.id]
+    verdict = judge_close(rules, ask, known, settled.balances, settled.transaction_cost)
     if verdict is Close.NOTHING:
         return None
     if verdict is Close.FALLEN:
@@ -141,6 +133,7 @@ async def _close_by_balance(
         return None
     if stamp.now - ask.risen_at < RECEIPT_PATIENCE:
         return None
+    amounts = find_since_asked(ask, settled.balances)
     at = max((b.at for b in amounts.values()), key=lambda block: block.number)
     values = {"outcome": Outcome.FULL.value}
     return (await move_top_up(conn, ask, TopUpStatus.LANDED, stamp, proof=render_block(at), values=values))[1]
@@ -159,36 +152,7 @@ def render_receipt(ask: TopUp, attempt: Session, receipt: Receipt) -> dict[str, 
     }
 
 
-def _since_asked(ask: TopUp, settled: Settled) -> dict[Holding, Balance]:
-    """Balances at the closing depth that are not from before the ask: those still show what was there then."""
-    found = ((d, settled.balances.get(d.holding)) for d in ask.destinations)
-    return {d.holding: b for d, b in found if b is not None and d.since is not None and b.at.number >= d.since}
-
-
 async def _receipts(conn: AsyncConnection, ask: TopUp, settled: Settled) -> list[tuple[Session, Receipt]]:
     holdings = {d.holding for d in ask.destinations}
     found = [(s, settled.receipts.get(s.transaction or "")) for s in await find_sessions(conn, ask.id)]
     return [(s, r) for s, r in found if r is not None and r.holding in holdings]
-
-
-async def _requirements(conn: AsyncConnection, ask: TopUp) -> dict[Holding, Mapping[str, Any]]:
-    query = select(requirement).where(requirement.c.tenant == ask.tenant, requirement.c.wallet == ask.wallet)
-    wanted = {d.holding for d in ask.destinations}
-    rows = {Holding(r["network"], r["asset"], r["address"]): dict(r) for r in (await conn.execute(query)).mappings()}
-    return {holding: row for holding, row in rows.items() if holding in wanted}
-
-
-async def _recovery_lines(
-    conn: AsyncConnection,
-    rules: Rules,
-    ask: TopUp,
-    rows: Mapping[Holding, Mapping[str, Any]],
-    transaction_cost: int | None,
-) -> dict[Holding, int]:
-    """Where each holding needs no more: recovered, and enough for its asks; absent where that is not known."""
-    levelled = {h: row for h, row in rows.items() if not row["watch_only"]}
-    found = {h: find_requirement(row, rules.policy(row), transaction_cost) for h, row in levelled.items()}
-    links = await find_links(conn, [ask.id])
-    needs = await find_living_needs(conn, [d.holding for d in ask.destinations])
-    mine = [n for n in needs if (n.key.tenant, n.wallet) == (ask.tenant, ask.wallet)]
-    return find_lines({h: r.recovered_at for h, r in found.items() if r is not None}, mine, links)

@@ -47,10 +47,11 @@ async def decide(
     active = await find_active(conn, sorted({(p.tenant, p.wallet) for p in places}))
     links = await find_links(conn, [t.id for t in active])
     await _note_baselines(conn, active, by_holding)
+    around = _Around(active, links)
     judged = [
         found
         for place in places
-        if (found := judge(rules, place, by_holding[place.holding], active, links, fee=fee, now=stamp.now))
+        if (found := judge(rules, place, by_holding[place.holding], *around.find(place), fee=fee, now=stamp.now))
     ]
     blocked = await _find_blocked(conn, judged)
     groups = _Groups(active, links, stamp)
@@ -127,6 +128,23 @@ async def _find_blocked(conn: AsyncConnection, judged: Sequence[Judged]) -> set[
 
 def _hold_back(need: Need, blocked: Collection[AskKey]) -> str | None:
     return ASK_BLOCKED if (need.key.tenant, need.key.kind, need.key.id) in blocked else None
+
+
+class _Around:
+    """What stands beside each wallet, so that one wallet is not looked for among all the others' asks."""
+
+    def __init__(self, active: Sequence[TopUp], links: Sequence[Link]) -> None:
+        self._active: dict[tuple[str, str], list[TopUp]] = {}
+        self._links: dict[tuple[str, str], list[Link]] = {}
+        wallets = {t.id: (t.tenant, t.wallet) for t in active}
+        for top_up in active:
+            self._active.setdefault((top_up.tenant, top_up.wallet), []).append(top_up)
+        for link in links:
+            self._links.setdefault(wallets[link.top_up], []).append(link)
+
+    def find(self, place: Place) -> tuple[Sequence[TopUp], Sequence[Link]]:
+        key = (place.tenant, place.wallet)
+        return self._active.get(key, ()), self._links.get(key, ())
 
 
 class _Groups:

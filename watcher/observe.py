@@ -15,6 +15,7 @@ from chains.model import Balance, BlockRef, Fee, Holding, Receipt, Step
 from watcher.clock import Clock, Stamp
 from watcher.closing import Settled, close, list_followed
 from watcher.decide import decide
+from watcher.followed import find_astir
 from watcher.judge import Rules
 from watcher.metrics import Metrics
 from watcher.model import NewEvent, Session, TopUp
@@ -41,7 +42,7 @@ STAND_BY_SECONDS = 5.0
 """Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
-MOST_AT_ONCE = 2_000
+MOST_AT_ONCE = 250
 """Balances recorded in one transaction."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
@@ -188,8 +189,17 @@ class Observer:
         settled = await self._read_settled(asks, {holding for _, _, holding in needed})
         if fee is not None:
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
-        beside = {(a.tenant, a.wallet) for a, _ in asks} | {(tenant, wallet) for tenant, wallet, _ in needed}
-        await self._record(step, share, balances, settled, [a.id for a, _ in asks], beside=beside, fee=fee)
+        async with self._database.begin() as conn:
+            astir = await find_astir(
+                conn,
+                self._rules,
+                [ask for ask, _ in asks],
+                settled.balances,
+                transaction_cost=settled.transaction_cost,
+                height=step.block.number,
+            )
+        beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in needed}
+        await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
         if self._fee_moved(fee):
             self._fee = fee
         self._shards.note_read(network.id)
