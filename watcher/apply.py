@@ -1,5 +1,6 @@
 """A plan for one holding, made into rows and events."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from watcher.policy import Why
 from watcher.render import find_link_status, note_lowered, render_asset_bill, render_block
 from watcher.store.asks import find_ask, link_needs, update_need, write_lines
 from watcher.store.blocks import grow_wallet_version, record_decision, write_requirement
-from watcher.store.holds import find_holds
+from watcher.store.holds import Holds, find_holds
 from watcher.store.top_ups import find_sessions, find_top_up, insert_top_up, link_funding, update_top_up
 from watcher.store.turns import wait_turn
 from watcher.top_ups import make_event, move_top_up, note_step
@@ -27,14 +28,14 @@ CREATE_SESSION_TASK = "create_session"
 
 
 async def apply(
-    conn: AsyncConnection, network: Network, judged: Judged, plan: Plan, *, group: str, stamp: Stamp
+    conn: AsyncConnection, network: Network, judged: Judged, plan: Plan, *, group: str, holds: Holds, stamp: Stamp
 ) -> list[NewEvent]:
     """Write how the place stands now and carry the plan out. Events are to be recorded last in the transaction."""
     events = await _write_status(conn, network, judged, stamp)
     top_up = None
     if plan.open is not None and judged.tenant is not None:
         top_up, told = await _open(
-            conn, network, judged, plan.open, plan, tenant=judged.tenant, group=group, stamp=stamp
+            conn, network, judged, plan.open, plan, tenant=judged.tenant, group=group, holds=holds, stamp=stamp
         )
         events += told
     elif plan.joins is not None:
@@ -113,6 +114,7 @@ async def _open(
     *,
     tenant: Tenant,
     group: str,
+    holds: Holds,
     stamp: Stamp,
 ) -> tuple[TopUp, list[NewEvent]]:
     needs = [n for n in judged.facts.needs if n.key in plan.needs]
@@ -137,12 +139,14 @@ async def _open(
     if plan.replaces is not None and (old := await find_top_up(conn, plan.replaces)) is not None:
         values = {"superseded_by": top_up.id}
         events.append((await move_top_up(conn, old, TopUpStatus.SUPERSEDED, stamp, values=values))[1])
+    if network.open_confirmations == 1:
+        top_up = replace(top_up, session_deferred=True, withheld=holds.cover(top_up))
     await insert_top_up(conn, top_up)
     if plan.funding:
         await link_funding(conn, top_up, NeedKind.FUNDING)
     await link_needs(conn, top_up.id, plan.needs)
-    if network.open_confirmations == 1:
-        top_up = await defer_session(conn, top_up, now=stamp.now)
+    if top_up.session_deferred:
+        await wait_turn(conn, top_up, at=stamp.now)
     events.append(await make_event(conn, top_up, "opened", stamp.new_id("evt")))
     return top_up, events
 

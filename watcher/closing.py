@@ -58,13 +58,9 @@ async def list_followed(
     query = select(top_up).where(or_(top_up.c.status.in_(["open", "settling"]), given_up), here).order_by(top_up.c.id)
     asks = [read_top_up(row) for row in (await conn.execute(query)).mappings()]
     asks = [a for a in asks if any(d.holding.network == network for d in a.destinations)]
-    theirs = select(top_up.c.id).where(or_(top_up.c.status.in_(["open", "settling"]), given_up), here)
-    done = select(session).where(session.c.transaction.is_not(None), session.c.top_up.in_(theirs))
+    done = select(session).where(session.c.top_up.in_([a.id for a in asks]), session.c.transaction.is_not(None))
     sessions = [read_session(row) for row in (await conn.execute(done)).mappings()]
-    by_ask: dict[str, list[Session]] = {}
-    for each in sessions:
-        by_ask.setdefault(each.top_up, []).append(each)
-    return [(a, by_ask.get(a.id, [])) for a in asks]
+    return [(a, [s for s in sessions if s.top_up == a.id]) for a in asks]
 
 
 async def close(

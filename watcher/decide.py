@@ -19,6 +19,7 @@ from watcher.opening import measure_anew
 from watcher.planning import plan_holding
 from watcher.store.asks import AskKey, find_links, find_needs
 from watcher.store.blocks import write_requirement
+from watcher.store.holds import find_holds
 from watcher.store.places import Place, lock_places
 from watcher.store.top_ups import find_active, update_top_up, write_destinations
 from watcher.store.wallets import tell_nudge
@@ -56,12 +57,13 @@ async def decide(
     blocked = await _find_blocked(conn, judged)
     groups = _Groups(active, links, stamp)
     events = await brake(conn, rules, judged, stamp)
+    holds = await find_holds(conn)
     for each in judged:
         needs = tuple(replace(n, refusal=n.refusal or _hold_back(n, blocked)) for n in each.facts.needs)
         ready = replace(each, facts=replace(each.facts, needs=needs))
         plan = plan_holding(ready.facts)
         group = groups.find(each.place, {(k.tenant, k.kind, k.id) for k in plan.needs})
-        events += await apply(conn, rules.network, ready, plan, group=group, stamp=stamp)
+        events += await apply(conn, rules.network, ready, plan, group=group, holds=holds, stamp=stamp)
     await _let_go(conn, places, judged)
     touched = {(n.key.tenant, n.key.kind, n.key.id) for p in places for n in p.needs if n.key.kind in ASK_KINDS}
     return events + await refresh_asks(conn, touched, rules.network, rules.networks, stamp)

@@ -157,6 +157,7 @@ async def test_asks_that_are_over_cost_no_turn(storm: Storm) -> None:
     """Once the spike is gone, the next that is short does not wait for the turns of those that need none any more."""
     people = await storm.people({"default": 30})
     await storm.step(fall(people["default"][:29]))
+    await storm.step(dict.fromkeys(people["default"][:29], 9 * ETH))
     async with storm.database.begin() as conn:
         for top_up in await storm.top_ups():
             await move_top_up(conn, top_up, TopUpStatus.RETRACTED, storm.stamp())
