@@ -43,7 +43,11 @@ STAND_BY_SECONDS = 5.0
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
 MOST_AT_ONCE = 250
-"""Balances recorded in one transaction."""
+"""Balances recorded in one transaction: each of them may become an ask."""
+MOST_COUNTED = 5_000
+"""Balances that are only looked at in one transaction, to see whether they are a storm."""
+PATIENCE = timedelta(seconds=1)
+"""How long a large step may keep the next head waiting."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
 
@@ -199,7 +203,9 @@ class Observer:
                 height=step.block.number,
             )
         beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in needed}
-        await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
+        balances = tuple(sorted(balances, key=lambda b: b.holding in attended))  # those come again in any case
+        left = await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
+        self.chain.watch([b.holding for b in left if b.holding not in attended])
         if self._fee_moved(fee):
             self._fee = fee
         self._shards.note_read(network.id)
@@ -217,12 +223,10 @@ class Observer:
         *,
         beside: Collection[tuple[str, str]],
         fee: Fee | None,
-    ) -> None:
+    ) -> Sequence[Balance]:
+        """Gives what is left, to be read again at the next step."""
+        balances, left = await self._record_parts(step, share, balances, fee=fee)
         stamp = Stamp(self._clock.now(), self._new_id)
-        first = max(0, len(balances) - 1) // MOST_AT_ONCE * MOST_AT_ONCE
-        for i in range(0, first, MOST_AT_ONCE):
-            await self._record_part(step, share, balances[i : i + MOST_AT_ONCE], fee=fee)
-        balances = balances[first:]
         async with self._database.begin() as conn:
             events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
             events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
@@ -231,13 +235,31 @@ class Observer:
             await move_cursors(conn, share, step.block, now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
+        return left
 
-    async def _record_part(self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None) -> None:
+    async def _record_parts(
+        self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None
+    ) -> tuple[Sequence[Balance], Sequence[Balance]]:
+        """All but the last part of a very large step, while there is time. Gives the last part, and what is left.
+
+        So a wave of thousands is opened over several heads, and none of them is late.
+        """
+        for i in range(0, len(balances) if len(balances) > MOST_AT_ONCE else 0, MOST_COUNTED):
+            await self._record_part(step, share, balances[i : i + MOST_COUNTED], fee=fee, count_only=True)
+        began = self._clock.now()
+        while len(balances) > MOST_AT_ONCE and self._clock.now() - began < PATIENCE:
+            await self._record_part(step, share, balances[:MOST_AT_ONCE], fee=fee)
+            balances = balances[MOST_AT_ONCE:]
+        return balances[:MOST_AT_ONCE], balances[MOST_AT_ONCE:]
+
+    async def _record_part(
+        self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None, count_only: bool = False
+    ) -> None:
         """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
         stamp = Stamp(self._clock.now(), self._new_id)
         async with self._database.begin() as conn:
             await hold_shards(conn, share)
-            events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp)
+            events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp, count_only=count_only)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
 
@@ -250,10 +272,14 @@ class Observer:
         beside: Collection[tuple[str, str]],
         fee: Fee | None,
         stamp: Stamp,
+        count_only: bool = False,
     ) -> list[NewEvent]:
+        at, rules = step.looked_at, self._rules
         events = await decide(
-            conn, self._rules, balances, beside=beside, fee=fee, stamp=stamp, looked_at=step.looked_at
+            conn, rules, balances, beside=beside, fee=fee, stamp=stamp, looked_at=at, count_only=count_only
         )
+        if count_only:
+            return events
         await save_balances(conn, balances, now=stamp.now)
         addresses = {b.holding.address for b in balances}
         await note_watched_since(conn, self._rules.network.id, addresses, step.block)
