@@ -150,9 +150,7 @@ async def run(wave: Wave, holdings: list[Holding], where: str) -> None:
     seconds = Counter(int(at - onramp.asked_at[0]) for at in onramp.asked_at)
     async with wave.database.begin() as conn:
         asks = len((await conn.execute(select(top_up.c.id))).all())
-    print(
-        f"{len(holdings)} wallets; first read of all {first:.1f} s; the block in which all fell {spike:.1f} s, the next ones opened the rest"
-    )
+    print(f"{len(holdings)} wallets; first read of all {first:.1f} s; the block in which all fell {spike:.1f} s")
     print(f"blocks before: median {median(before) * 1000:.0f} ms, p99 {p99(before) * 1000:.0f} ms")
     if during:
         print(

@@ -10,17 +10,18 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
-from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
-from chains.model import Balance, BlockRef, Fee, Holding, Receipt, Step
+from chains.errors import BlockGone, ChainError, WrongNetwork
+from chains.model import Balance, BlockRef, Fee, Holding, Step
 from watcher.clock import Clock, Stamp
 from watcher.closing import Settled, close, list_followed
 from watcher.decide import decide
 from watcher.followed import find_astir
 from watcher.judge import Rules
 from watcher.metrics import Metrics
-from watcher.model import NewEvent, Session, TopUp
+from watcher.model import NewEvent
 from watcher.networks import mark_fresh, mark_stale
 from watcher.owning import Shards
+from watcher.settling import read_settled
 from watcher.store.asks import list_unclosed
 from watcher.store.blocks import (
     list_attended,
@@ -42,7 +43,7 @@ STAND_BY_SECONDS = 5.0
 """Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
-MOST_AT_ONCE = 250
+MOST_AT_ONCE = 100
 """Balances recorded in one transaction: each of them may become an ask."""
 MOST_COUNTED = 5_000
 """Balances that are only looked at in one transaction, to see whether they are a storm."""
@@ -190,7 +191,7 @@ class Observer:
         moved = await self._list_by_fee() if self._fee_moved(fee) else set()
         wanted = sorted(h for h in (step.dirty | attended | moved) & watched if share.has(h.address))
         balances = await self.chain.balances(wanted, step.block) if wanted else ()
-        settled = await self._read_settled(asks, {holding for _, _, holding in needed})
+        settled = await read_settled(self.chain, asks, {holding for _, _, holding in needed})
         if fee is not None:
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
         async with self._database.begin() as conn:
@@ -290,36 +291,6 @@ class Observer:
             log.info(
                 event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
             )
-
-    async def _read_settled(
-        self, asks: Sequence[tuple[TopUp, Sequence[Session]]], needed: Collection[Holding]
-    ) -> Settled:
-        """Balances and Stripe's transactions at the closing depth; what can't be read closes nothing this time."""
-        mine = {d.holding for ask, _ in asks for d in ask.destinations if d.holding.network == self.chain.network}
-        mine |= set(needed)
-        if not mine:
-            return Settled()
-        try:
-            balances = await self.chain.settled_balances(sorted(mine))
-        except Unavailable as error:
-            log.info("settled.unknown", network=self._rules.network.name, reason=str(error))
-            return Settled()
-        receipts = [r for ask, sessions in asks for s in sessions if (r := await self._find_receipt(ask, s))]
-        return Settled({b.holding: b for b in balances}, {r.transaction: r for r in receipts})
-
-    async def _find_receipt(self, ask: TopUp, session: Session) -> Receipt | None:
-        if session.transaction is None:
-            return None
-        for destination in ask.destinations:
-            if destination.holding.network == self.chain.network:
-                try:
-                    receipt = await self.chain.find_receipt(session.transaction, destination.holding)
-                except Unavailable as error:
-                    log.info("receipt.unknown", top_up=ask.id, reason=str(error))
-                    continue
-                if receipt is not None and receipt.amount > 0:
-                    return receipt
-        return None
 
     async def _list_by_fee(self) -> set[Holding]:
         async with self._database.begin() as conn:
