@@ -10,18 +10,19 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
-from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
-from chains.model import Balance, BlockRef, Fee, Holding, Receipt, Step
+from chains.errors import BlockGone, ChainError, WrongNetwork
+from chains.model import Balance, BlockRef, Fee, Holding, Step
 from watcher.clock import Clock, Stamp
 from watcher.closing import Settled, close
 from watcher.decide import decide
 from watcher.followed import find_astir
 from watcher.judge import Rules
 from watcher.metrics import Metrics
-from watcher.model import NewEvent, Session, TopUp
+from watcher.model import NewEvent
 from watcher.networks import mark_fresh, mark_stale
 from watcher.owning import Shards
 from watcher.rotation import MOST_UNREAD, Rotation
+from watcher.settling import read_settled
 from watcher.store.attention import FIRST, Place, list_by_fee, list_unread, list_watched_of, moves_with_fee
 from watcher.store.blocks import (
     note_watched_since,
@@ -40,8 +41,12 @@ STAND_BY_SECONDS = 5.0
 """Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
-MOST_AT_ONCE = 250
-"""Balances recorded in one transaction."""
+MOST_AT_ONCE = 100
+"""Balances recorded in one transaction: each of them may become an ask."""
+MOST_COUNTED = 5_000
+"""Balances that are only looked at in one transaction, to see whether they are a storm."""
+PATIENCE = timedelta(seconds=1)
+"""How long a large step may keep the next head waiting."""
 FEE_PAGE = 50_000
 """Holdings whose levels are compared with a new fee in one statement."""
 FEE_MOVED_PERCENT = 10
@@ -182,9 +187,10 @@ class Observer:
         wanted = self._keep_mine({*step.dirty, *turn.attended}, share)
         async with _together() as together:
             reading = together.create_task(self._read(wanted, step))
-            settling = together.create_task(self._read_settled(turn.asks, {at for _, _, at in turn.needed}))
+            needed = {at for _, _, at in turn.needed}
+            settling = together.create_task(read_settled(self.chain, turn.asks, needed))
             pricing = together.create_task(self._read_fee(wanted=depends_on_fee))
-        must = {*step.dirty, *turn.judged, *(at for _, _, at in turn.needed)}
+        must = {*step.dirty, *turn.judged, *needed}
         read = reading.result()
         balances = tuple(b for b in read if b.holding in must or b.amount != turn.attended.get(b.holding))
         settled, fee = settling.result(), pricing.result()
@@ -202,7 +208,9 @@ class Observer:
                 height=step.block.number,
             )
         beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in turn.needed}
-        await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
+        balances = tuple(sorted(balances, key=lambda b: b.holding in turn.attended))  # those come again in any case
+        left = await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
+        self.chain.watch([b.holding for b in left])
         if self._fee_moved(fee):
             self._fee = fee
         self._shards.note_read(network.id)
@@ -230,12 +238,10 @@ class Observer:
         *,
         beside: Collection[tuple[str, str]],
         fee: Fee | None,
-    ) -> None:
+    ) -> Sequence[Balance]:
+        """Gives what is left, to be read again at the next step."""
+        balances, left = await self._record_parts(step, share, balances, fee=fee)
         stamp = Stamp(self._clock.now(), self._new_id)
-        first = max(0, len(balances) - 1) // MOST_AT_ONCE * MOST_AT_ONCE
-        for i in range(0, first, MOST_AT_ONCE):
-            await self._record_part(step, share, balances[i : i + MOST_AT_ONCE], fee=fee)
-        balances = balances[first:]
         async with self._database.begin() as conn:
             events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
             events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
@@ -244,13 +250,31 @@ class Observer:
             await move_cursors(conn, share, step.block, now=stamp.now)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
+        return left
 
-    async def _record_part(self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None) -> None:
+    async def _record_parts(
+        self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None
+    ) -> tuple[Sequence[Balance], Sequence[Balance]]:
+        """All but the last part of a very large step, while there is time. Gives the last part, and what is left.
+
+        So a wave of thousands is opened over several heads, and none of them is late.
+        """
+        for i in range(0, len(balances) if len(balances) > MOST_AT_ONCE else 0, MOST_COUNTED):
+            await self._record_part(step, share, balances[i : i + MOST_COUNTED], fee=fee, count_only=True)
+        began = self._clock.now()
+        while len(balances) > MOST_AT_ONCE and self._clock.now() - began < PATIENCE:
+            await self._record_part(step, share, balances[:MOST_AT_ONCE], fee=fee)
+            balances = balances[MOST_AT_ONCE:]
+        return balances[:MOST_AT_ONCE], balances[MOST_AT_ONCE:]
+
+    async def _record_part(
+        self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None, count_only: bool = False
+    ) -> None:
         """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
         stamp = Stamp(self._clock.now(), self._new_id)
         async with self._database.begin() as conn:
             await hold_shards(conn, share)
-            events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp)
+            events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp, count_only=count_only)
             await record_events(conn, events, now=stamp.now, new_id=self._new_id)
         self._log(events)
 
@@ -263,10 +287,14 @@ class Observer:
         beside: Collection[tuple[str, str]],
         fee: Fee | None,
         stamp: Stamp,
+        count_only: bool = False,
     ) -> list[NewEvent]:
+        at, rules = step.looked_at, self._rules
         events = await decide(
-            conn, self._rules, balances, beside=beside, fee=fee, stamp=stamp, looked_at=step.looked_at
+            conn, rules, balances, beside=beside, fee=fee, stamp=stamp, looked_at=at, count_only=count_only
         )
+        if count_only:
+            return events
         await save_balances(conn, balances, now=stamp.now)
         addresses = {b.holding.address for b in balances}
         await note_watched_since(conn, self._rules.network.id, addresses, step.block)
@@ -277,36 +305,6 @@ class Observer:
             log.info(
                 event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
             )
-
-    async def _read_settled(
-        self, asks: Sequence[tuple[TopUp, Sequence[Session]]], needed: Collection[Holding]
-    ) -> Settled:
-        """Balances and Stripe's transactions at the closing depth; what can't be read closes nothing this time."""
-        mine = {d.holding for ask, _ in asks for d in ask.destinations if d.holding.network == self.chain.network}
-        mine |= set(needed)
-        if not mine:
-            return Settled()
-        try:
-            balances = await self.chain.settled_balances(sorted(mine))
-        except Unavailable as error:
-            log.info("settled.unknown", network=self._rules.network.name, reason=str(error))
-            return Settled()
-        receipts = [r for ask, sessions in asks for s in sessions if (r := await self._find_receipt(ask, s))]
-        return Settled({b.holding: b for b in balances}, {r.transaction: r for r in receipts})
-
-    async def _find_receipt(self, ask: TopUp, session: Session) -> Receipt | None:
-        if session.transaction is None:
-            return None
-        for destination in ask.destinations:
-            if destination.holding.network == self.chain.network:
-                try:
-                    receipt = await self.chain.find_receipt(session.transaction, destination.holding)
-                except Unavailable as error:
-                    log.info("receipt.unknown", top_up=ask.id, reason=str(error))
-                    continue
-                if receipt is not None and receipt.amount > 0:
-                    return receipt
-        return None
 
     async def _list_by_fee(self, fee: Fee) -> set[Holding]:
         """Watched holdings that stand otherwise since the fee has moved: found by comparing columns, page by page."""
