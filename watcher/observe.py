@@ -1,36 +1,29 @@
 """One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, WrongNetwork
 from chains.model import Balance, BlockRef, Fee, Holding, Step
 from watcher.clock import Clock, Stamp
-from watcher.closing import Settled, close
-from watcher.decide import decide
 from watcher.followed import find_astir
 from watcher.judge import Rules
 from watcher.metrics import Metrics
-from watcher.model import NewEvent
-from watcher.networks import mark_fresh, mark_stale
+from watcher.networks import mark_stale
 from watcher.owning import Shards
+from watcher.recording import Recorder
 from watcher.rotation import MOST_UNREAD, Rotation
 from watcher.settling import read_settled
 from watcher.store.attention import FIRST, Place, list_by_fee, list_unread, list_watched_of, moves_with_fee
-from watcher.store.blocks import (
-    note_watched_since,
-    save_balances,
-)
 from watcher.store.database import Database
 from watcher.store.events import record_events
-from watcher.store.shards import Fenced, Share, find_cursors, hold_shards, move_cursors
+from watcher.store.shards import Fenced, Share, find_cursors, hold_shards
 from watcher.watching import load, load_wallet
 
 log = structlog.get_logger()
@@ -41,12 +34,6 @@ STAND_BY_SECONDS = 5.0
 """Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
-MOST_AT_ONCE = 100
-"""Balances recorded in one transaction: each of them may become an ask."""
-MOST_COUNTED = 5_000
-"""Balances that are only looked at in one transaction, to see whether they are a storm."""
-PATIENCE = timedelta(seconds=1)
-"""How long a large step may keep the next head waiting."""
 FEE_PAGE = 50_000
 """Holdings whose levels are compared with a new fee in one statement."""
 FEE_MOVED_PERCENT = 10
@@ -77,6 +64,7 @@ class Observer:
         self._share = Share(rules.network.id, rules.network.shards, {})
         self._metrics = metrics
         self._rotation = Rotation()
+        self._recorder = Recorder(database, rules, clock=clock, new_id=new_id)
         self.wallets = 0
         """Addresses that are watched."""
         self._refreshing = asyncio.Lock()
@@ -209,7 +197,9 @@ class Observer:
             )
         beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in turn.needed}
         balances = tuple(sorted(balances, key=lambda b: b.holding in turn.attended))  # those come again in any case
-        left = await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
+        left = await self._recorder.record(
+            step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee
+        )
         self.chain.watch([b.holding for b in left])
         if self._fee_moved(fee):
             self._fee = fee
@@ -227,84 +217,6 @@ class Observer:
 
     async def _read_fee(self, *, wanted: bool) -> Fee | None:
         return await self.chain.fee() if wanted else None
-
-    async def _record(
-        self,
-        step: Step,
-        share: Share,
-        balances: Sequence[Balance],
-        settled: Settled,
-        asks: Sequence[str],
-        *,
-        beside: Collection[tuple[str, str]],
-        fee: Fee | None,
-    ) -> Sequence[Balance]:
-        """Gives what is left, to be read again at the next step."""
-        balances, left = await self._record_parts(step, share, balances, fee=fee)
-        stamp = Stamp(self._clock.now(), self._new_id)
-        async with self._database.begin() as conn:
-            events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
-            events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
-            if share.speaks:
-                events += await mark_fresh(conn, self._rules, stamp)
-            await move_cursors(conn, share, step.block, now=stamp.now)
-            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
-        self._log(events)
-        return left
-
-    async def _record_parts(
-        self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None
-    ) -> tuple[Sequence[Balance], Sequence[Balance]]:
-        """All but the last part of a very large step, while there is time. Gives the last part, and what is left.
-
-        So a wave of thousands is opened over several heads, and none of them is late.
-        """
-        for i in range(0, len(balances) if len(balances) > MOST_AT_ONCE else 0, MOST_COUNTED):
-            await self._record_part(step, share, balances[i : i + MOST_COUNTED], fee=fee, count_only=True)
-        began = self._clock.now()
-        while len(balances) > MOST_AT_ONCE and self._clock.now() - began < PATIENCE:
-            await self._record_part(step, share, balances[:MOST_AT_ONCE], fee=fee)
-            balances = balances[MOST_AT_ONCE:]
-        return balances[:MOST_AT_ONCE], balances[MOST_AT_ONCE:]
-
-    async def _record_part(
-        self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None, count_only: bool = False
-    ) -> None:
-        """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
-        stamp = Stamp(self._clock.now(), self._new_id)
-        async with self._database.begin() as conn:
-            await hold_shards(conn, share)
-            events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp, count_only=count_only)
-            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
-        self._log(events)
-
-    async def _decide(
-        self,
-        conn: AsyncConnection,
-        step: Step,
-        balances: Sequence[Balance],
-        *,
-        beside: Collection[tuple[str, str]],
-        fee: Fee | None,
-        stamp: Stamp,
-        count_only: bool = False,
-    ) -> list[NewEvent]:
-        at, rules = step.looked_at, self._rules
-        events = await decide(
-            conn, rules, balances, beside=beside, fee=fee, stamp=stamp, looked_at=at, count_only=count_only
-        )
-        if count_only:
-            return events
-        await save_balances(conn, balances, now=stamp.now)
-        addresses = {b.holding.address for b in balances}
-        await note_watched_since(conn, self._rules.network.id, addresses, step.block)
-        return events
-
-    def _log(self, events: Sequence[NewEvent]) -> None:
-        for event in events:
-            log.info(
-                event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
-            )
 
     async def _list_by_fee(self, fee: Fee) -> set[Holding]:
         """Watched holdings that stand otherwise since the fee has moved: found by comparing columns, page by page."""

@@ -20,7 +20,7 @@ from notifier.model import Endpoint
 from tests.fakes.onramp import FakeOnramp
 from tests.fakes.settings import ETH, EVM, make_network, make_settings, make_tenant
 from tests.integration.watcher.world import World
-from watcher import observe
+from watcher import recording
 from watcher.alarm import NOTICE_TASK, OperatorTeller, Way
 from watcher.braking import RELEASED, Braker, release
 from watcher.dispatch import Dispatcher
@@ -327,17 +327,17 @@ def test_a_pause_names_exactly_one_thing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("storm", [CAREFUL], indirect=True)
 async def test_a_wave_larger_than_one_transaction_is_held_whole(storm: Storm, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of a large step is counted before the first of it is asked for: no session slips out."""
-    monkeypatch.setattr(observe, "MOST_AT_ONCE", 2)
-    monkeypatch.setattr(observe, "MOST_COUNTED", 4)
+    monkeypatch.setattr(recording, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(recording, "MOST_COUNTED", 4)
     people = await storm.people({"default": 10})
     seen: list[Counter[str]] = []
-    record = storm.observer._record_part
+    record = storm.observer._recorder._record_part
 
     async def watch_parts(*args: Any, **options: Any) -> None:
         await record(*args, **options)
         seen.append(await storm.links())
 
-    monkeypatch.setattr(storm.observer, "_record_part", watch_parts)
+    monkeypatch.setattr(storm.observer._recorder, "_record_part", watch_parts)
     await storm.step(fall(people["default"]))
     assert len(seen) > 4
     assert all(set(each) <= {"withheld"} for each in seen)
@@ -347,15 +347,15 @@ async def test_a_wave_larger_than_one_transaction_is_held_whole(storm: Storm, mo
 @pytest.mark.parametrize("storm", [OFF], indirect=True)
 async def test_a_wave_does_not_keep_heads_waiting(storm: Storm, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step can't record in time is taken up at the next heads, and none of it is lost."""
-    monkeypatch.setattr(observe, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(recording, "MOST_AT_ONCE", 3)
     people = await storm.people({"default": 10})
-    record = storm.observer._record_part
+    record = storm.observer._recorder._record_part
 
     async def take_long(*args: Any, **options: Any) -> None:
         await record(*args, **options)
         storm.clock.advance(seconds=5)
 
-    monkeypatch.setattr(storm.observer, "_record_part", take_long)
+    monkeypatch.setattr(storm.observer._recorder, "_record_part", take_long)
     await storm.step(fall(people["default"]))
     opened = [len(await storm.top_ups())]
     while opened[-1] < 10:
