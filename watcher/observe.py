@@ -1,8 +1,8 @@
 """One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,19 +10,20 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
-from chains.errors import BlockGone, ChainError, Unavailable, WrongNetwork
-from chains.model import Balance, BlockRef, Fee, Holding, Receipt, Step
+from chains.errors import BlockGone, ChainError, WrongNetwork
+from chains.model import Balance, BlockRef, Fee, Holding, Step
 from watcher.clock import Clock, Stamp
 from watcher.closing import Settled, close
 from watcher.decide import decide
 from watcher.followed import find_astir
 from watcher.judge import Rules
 from watcher.metrics import Metrics
-from watcher.model import NewEvent, Session, TopUp
+from watcher.model import NewEvent
 from watcher.networks import mark_fresh, mark_stale
 from watcher.owning import Shards
-from watcher.rotation import MOST_UNREAD, Rotation
-from watcher.store.attention import FIRST, Place, list_by_fee, list_unread, list_watched_of, moves_with_fee
+from watcher.rotation import MOST_UNREAD, Rotation, list_moved
+from watcher.settling import read_settled, reading_together
+from watcher.store.attention import FIRST, list_unread, list_watched_of, moves_with_fee
 from watcher.store.blocks import (
     note_watched_since,
     save_balances,
@@ -42,8 +43,6 @@ CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
 MOST_AT_ONCE = 250
 """Balances recorded in one transaction."""
-FEE_PAGE = 50_000
-"""Holdings whose levels are compared with a new fee in one statement."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
 
@@ -180,16 +179,17 @@ class Observer:
             turn = await self._rotation.next(conn, share, now=self._clock.now(), height=step.block.number)
             depends_on_fee = await moves_with_fee(conn, network.id)
         wanted = self._keep_mine({*step.dirty, *turn.attended}, share)
-        async with _together() as together:
+        async with reading_together() as together:
             reading = together.create_task(self._read(wanted, step))
-            settling = together.create_task(self._read_settled(turn.asks, {at for _, _, at in turn.needed}))
+            settling = together.create_task(read_settled(self.chain, turn.asks, {at for _, _, at in turn.needed}))
             pricing = together.create_task(self._read_fee(wanted=depends_on_fee))
         must = {*step.dirty, *turn.judged, *(at for _, _, at in turn.needed)}
         read = reading.result()
         balances = tuple(b for b in read if b.holding in must or b.amount != turn.attended.get(b.holding))
         settled, fee = settling.result(), pricing.result()
         if fee is not None:
-            moved = self._keep_mine(await self._list_by_fee(fee), share)
+            moved = await list_moved(self._database, network, fee) if self._fee_moved(fee) else set()
+            moved = self._keep_mine(moved, share)
             balances = (*balances, *await self._read(moved - wanted, step))
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
         async with self._database.begin() as conn:
@@ -278,47 +278,6 @@ class Observer:
                 event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
             )
 
-    async def _read_settled(
-        self, asks: Sequence[tuple[TopUp, Sequence[Session]]], needed: Collection[Holding]
-    ) -> Settled:
-        """Balances and Stripe's transactions at the closing depth; what can't be read closes nothing this time."""
-        mine = {d.holding for ask, _ in asks for d in ask.destinations if d.holding.network == self.chain.network}
-        mine |= set(needed)
-        if not mine:
-            return Settled()
-        try:
-            balances = await self.chain.settled_balances(sorted(mine))
-        except Unavailable as error:
-            log.info("settled.unknown", network=self._rules.network.name, reason=str(error))
-            return Settled()
-        receipts = [r for ask, sessions in asks for s in sessions if (r := await self._find_receipt(ask, s))]
-        return Settled({b.holding: b for b in balances}, {r.transaction: r for r in receipts})
-
-    async def _find_receipt(self, ask: TopUp, session: Session) -> Receipt | None:
-        if session.transaction is None:
-            return None
-        for destination in ask.destinations:
-            if destination.holding.network == self.chain.network:
-                try:
-                    receipt = await self.chain.find_receipt(session.transaction, destination.holding)
-                except Unavailable as error:
-                    log.info("receipt.unknown", top_up=ask.id, reason=str(error))
-                    continue
-                if receipt is not None and receipt.amount > 0:
-                    return receipt
-        return None
-
-    async def _list_by_fee(self, fee: Fee) -> set[Holding]:
-        """Watched holdings that stand otherwise since the fee has moved: found by comparing columns, page by page."""
-        network, moved = self._rules.network, set[Holding]()
-        behind: Place | None = FIRST if self._fee_moved(fee) else None
-        while behind is not None:
-            async with self._database.begin() as conn:
-                cost = fee.cost(network.typical_gas)
-                found, behind = await list_by_fee(conn, network.id, cost, behind=behind, limit=FEE_PAGE)
-            moved.update(found)
-        return moved
-
     def _fee_moved(self, fee: Fee | None) -> bool:
         if fee is None:
             return False
@@ -339,13 +298,3 @@ class Observer:
                 events = await mark_stale(conn, self._rules, stamp, reason=reason)
                 await hold_shards(conn, share)
                 await record_events(conn, events, now=stamp.now, new_id=self._new_id)
-
-
-@asynccontextmanager
-async def _together() -> AsyncIterator[asyncio.TaskGroup]:
-    """Reads at the same time; the first that fails ends the others, and is raised itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
