@@ -1,8 +1,8 @@
 """One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -18,9 +18,9 @@ from watcher.metrics import Metrics
 from watcher.networks import mark_stale
 from watcher.owning import Shards
 from watcher.recording import Recorder
-from watcher.rotation import MOST_UNREAD, Rotation
-from watcher.settling import read_settled
-from watcher.store.attention import FIRST, Place, list_by_fee, list_unread, list_watched_of, moves_with_fee
+from watcher.rotation import MOST_UNREAD, Rotation, list_moved
+from watcher.settling import read_settled, reading_together
+from watcher.store.attention import FIRST, list_unread, list_watched_of, moves_with_fee
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.shards import Fenced, Share, find_cursors, hold_shards
@@ -34,8 +34,6 @@ STAND_BY_SECONDS = 5.0
 """Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
-FEE_PAGE = 50_000
-"""Holdings whose levels are compared with a new fee in one statement."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
 
@@ -173,7 +171,7 @@ class Observer:
             turn = await self._rotation.next(conn, share, now=self._clock.now(), height=step.block.number)
             depends_on_fee = await moves_with_fee(conn, network.id)
         wanted = self._keep_mine({*step.dirty, *turn.attended}, share)
-        async with _together() as together:
+        async with reading_together() as together:
             reading = together.create_task(self._read(wanted, step))
             needed = {at for _, _, at in turn.needed}
             settling = together.create_task(read_settled(self.chain, turn.asks, needed))
@@ -183,7 +181,8 @@ class Observer:
         balances = tuple(b for b in read if b.holding in must or b.amount != turn.attended.get(b.holding))
         settled, fee = settling.result(), pricing.result()
         if fee is not None:
-            moved = self._keep_mine(await self._list_by_fee(fee), share)
+            moved = await list_moved(self._database, network, fee) if self._fee_moved(fee) else set()
+            moved = self._keep_mine(moved, share)
             balances = (*balances, *await self._read(moved - wanted, step))
             settled = replace(settled, transaction_cost=fee.cost(network.typical_gas))
         async with self._database.begin() as conn:
@@ -218,17 +217,6 @@ class Observer:
     async def _read_fee(self, *, wanted: bool) -> Fee | None:
         return await self.chain.fee() if wanted else None
 
-    async def _list_by_fee(self, fee: Fee) -> set[Holding]:
-        """Watched holdings that stand otherwise since the fee has moved: found by comparing columns, page by page."""
-        network, moved = self._rules.network, set[Holding]()
-        behind: Place | None = FIRST if self._fee_moved(fee) else None
-        while behind is not None:
-            async with self._database.begin() as conn:
-                cost = fee.cost(network.typical_gas)
-                found, behind = await list_by_fee(conn, network.id, cost, behind=behind, limit=FEE_PAGE)
-            moved.update(found)
-        return moved
-
     def _fee_moved(self, fee: Fee | None) -> bool:
         if fee is None:
             return False
@@ -249,13 +237,3 @@ class Observer:
                 events = await mark_stale(conn, self._rules, stamp, reason=reason)
                 await hold_shards(conn, share)
                 await record_events(conn, events, now=stamp.now, new_id=self._new_id)
-
-
-@asynccontextmanager
-async def _together() -> AsyncIterator[asyncio.TaskGroup]:
-    """Reads at the same time; the first that fails ends the others, and is raised itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None

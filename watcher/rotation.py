@@ -7,10 +7,12 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chains.model import Holding, NetworkId
+from chains.model import Fee, Holding, NetworkId
+from config.model import Network
 from watcher.closing import list_due, list_followed
 from watcher.model import Session, TopUp
-from watcher.store.attention import FIRST, after, list_attended, list_unclosed, list_unread
+from watcher.store.attention import FIRST, Place, after, list_attended, list_by_fee, list_unclosed, list_unread
+from watcher.store.database import Database
 from watcher.store.shards import Share
 
 MOST_UNREAD: Final = 2_000
@@ -20,6 +22,10 @@ MOST_JUDGED: Final = 20
 """Of those, the ones that are judged again though nothing has changed."""
 MOST_FOLLOWED: Final = 200
 """Top-ups, and needs, whose balance at the closing depth is looked at in one step."""
+
+
+_FEE_PAGE: Final = 50_000
+"""Holdings whose levels are compared with a new fee in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,18 @@ class Rotation:
             return attended
         self._judged = (self._judged + MOST_JUDGED) % len(attended)
         return [*attended, *attended][self._judged : self._judged + MOST_JUDGED]
+
+
+async def list_moved(database: Database, network: Network, fee: Fee) -> set[Holding]:
+    """Holdings that stand otherwise since the fee has moved: found by comparing columns, page by page."""
+    moved: set[Holding] = set()
+    behind: Place | None = FIRST
+    while behind is not None:
+        async with database.begin() as conn:
+            cost = fee.cost(network.typical_gas)
+            found, behind = await list_by_fee(conn, network.id, cost, behind=behind, limit=_FEE_PAGE)
+        moved.update(found)
+    return moved
 
 
 def _address(ask: TopUp, network: NetworkId) -> str:

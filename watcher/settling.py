@@ -1,6 +1,8 @@
-"""What the closing depth of a chain says about followed asks, read before the block's transaction."""
+"""What is read beside a block's balances: the closing depth, and all of it at the same time."""
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -11,6 +13,16 @@ from watcher.closing import Settled
 from watcher.model import Session, TopUp
 
 log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def reading_together() -> AsyncIterator[asyncio.TaskGroup]:
+    """Reads at the same time; the first that fails ends the others, and is raised itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 async def read_settled(

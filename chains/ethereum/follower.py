@@ -19,7 +19,8 @@ from chains.ethereum.marks import Marks
 from chains.ethereum.registry import Registry
 from chains.ethereum.sweep import Sweep
 from chains.ethereum.together import together
-from chains.ethereum.walker import Ring, Seen, Walk, walk
+from chains.ethereum.walker import Ring, Seen, Walk
+from chains.ethereum.way import walk_on
 from chains.model import Balance, BlockRef, Holding, Step
 from chains.rpc import Endpoint, RpcClient
 from chains.rpc_answer import Null
@@ -186,7 +187,7 @@ class Follower:
                 return None
         else:
             self._lower_looks = 0
-        way = await self._walk(endpoint, head)
+        way = await walk_on(self._rpc, endpoint, self._ring, head)
         self._pending.keys |= self._swept  # found by a look that failed: they are known as of another block
         self._swept = set()
         unknown = self._unknown_code[:]
@@ -201,23 +202,6 @@ class Follower:
             await self._sweep.read_all(endpoint, head.hash, self._swept)
             self._pending.everything = self._given.everything = False
         return self._step(head, looked_at)
-
-    async def _walk(self, endpoint: Endpoint, head: Header) -> Walk:
-        async def parent_of(child: Header) -> Header:
-            block = await self._rpc.call(
-                "eth_getBlockByHash", [child.parent, False], null=Null.BEHIND, endpoint=endpoint
-            )
-            return header(block)
-
-        async def still_canonical(blocks: Sequence[BlockRef]) -> list[bool]:
-            requests = [("eth_getBlockByNumber", [hex(block.number), False]) for block in blocks]
-            found = await self._rpc.batch(requests, null=Null.NOTHING, endpoint=endpoint)
-            return [
-                isinstance(block, dict) and block.get("hash") == known.hash
-                for block, known in zip(found, blocks, strict=True)
-            ]
-
-        return await walk(self._ring, head, parent_of, still_canonical)
 
     async def _gather(self, endpoint: Endpoint, way: Walk, head: Header, in_doubt: Sequence[int]) -> list[Touched]:
         """What each new block touched; codes are learnt meanwhile.
