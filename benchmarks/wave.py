@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from benchmarks.wire import p99
 from chains.model import NATIVE, Holding
@@ -136,7 +136,9 @@ async def run(wave: Wave, holdings: list[Holding], where: str) -> None:
 
     async def asked() -> bool:
         async with wave.database.begin() as conn:
-            return (await conn.execute(select(session_turn).limit(1))).first() is None
+            waiting = (await conn.execute(select(session_turn).limit(1))).first()
+            opened = (await conn.execute(select(func.count()).select_from(top_up))).scalar_one()
+        return waiting is None and opened > len(holdings)
 
     async with Supervisor(metrics, random.random) as tasks:
         tasks.start("jobs", jobs.run)

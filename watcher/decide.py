@@ -34,11 +34,13 @@ async def decide(
     fee: Fee | None,
     stamp: Stamp,
     looked_at: datetime | None = None,
+    count_only: bool = False,
 ) -> list[NewEvent]:
     """Judge every requirement and need on these balances; the events are to be recorded last in the transaction.
 
     `beside` are (tenant, wallet) pairs that the transaction goes on to change, to be locked together with the others.
     What was written after `looked_at`, when the head was asked for, is left to a look of its own.
+    With `count_only` they are only counted, for the brake to see a whole step before the first of it is asked for.
     """
     by_holding = {b.holding: b for b in balances}
     locked = await lock_places(conn, by_holding, beside=beside)
@@ -57,6 +59,8 @@ async def decide(
     blocked = await _find_blocked(conn, judged)
     groups = _Groups(active, links, stamp)
     events = await brake(conn, rules, judged, stamp)
+    if count_only:
+        return events
     holds = await find_holds(conn)
     for each in judged:
         needs = tuple(replace(n, refusal=n.refusal or _hold_back(n, blocked)) for n in each.facts.needs)

@@ -1,36 +1,29 @@
 """One network's loop: a step of the chain, balances at that block, decisions, one transaction, the cursor last."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chains.chain import Chain
 from chains.errors import BlockGone, ChainError, WrongNetwork
 from chains.model import Balance, BlockRef, Fee, Holding, Step
 from watcher.clock import Clock, Stamp
-from watcher.closing import Settled, close
-from watcher.decide import decide
 from watcher.followed import find_astir
 from watcher.judge import Rules
 from watcher.metrics import Metrics
-from watcher.model import NewEvent
-from watcher.networks import mark_fresh, mark_stale
+from watcher.networks import mark_stale
 from watcher.owning import Shards
+from watcher.recording import Recorder
 from watcher.rotation import MOST_UNREAD, Rotation, list_moved
 from watcher.settling import read_settled, reading_together
 from watcher.store.attention import FIRST, Wallet, list_unread, list_watched_of, moves_with_fee
-from watcher.store.blocks import (
-    note_watched_since,
-    save_balances,
-)
 from watcher.store.database import Database
 from watcher.store.events import record_events
-from watcher.store.shards import Fenced, Share, find_cursors, hold_shards, move_cursors
+from watcher.store.shards import Fenced, Share, find_cursors, hold_shards
 from watcher.watching import load, load_wallets
 
 log = structlog.get_logger()
@@ -41,8 +34,6 @@ STAND_BY_SECONDS = 5.0
 """Pause between looks whether a share is to be had, or the network can be read again."""
 CHECK_EVERY = timedelta(hours=1)
 """How often each endpoint's chain id or genesis hash is asked for again."""
-MOST_AT_ONCE = 250
-"""Balances recorded in one transaction."""
 FEE_MOVED_PERCENT = 10
 """A fee that moved by more than this re-opens the question for holdings whose levels are counted in transactions."""
 
@@ -71,6 +62,7 @@ class Observer:
         self._share = Share(rules.network.id, rules.network.shards, {})
         self._metrics = metrics
         self._rotation = Rotation()
+        self._recorder = Recorder(database, rules, clock=clock, new_id=new_id)
         self.wallets = 0
         """Addresses that are watched."""
         self._refreshing = asyncio.Lock()
@@ -181,9 +173,10 @@ class Observer:
         wanted = self._keep_mine({*step.dirty, *turn.attended}, share)
         async with reading_together() as together:
             reading = together.create_task(self._read(wanted, step))
-            settling = together.create_task(read_settled(self.chain, turn.asks, {at for _, _, at in turn.needed}))
+            needed = {at for _, _, at in turn.needed}
+            settling = together.create_task(read_settled(self.chain, turn.asks, needed))
             pricing = together.create_task(self._read_fee(wanted=depends_on_fee))
-        must = {*step.dirty, *turn.judged, *(at for _, _, at in turn.needed)}
+        must = {*step.dirty, *turn.judged, *needed}
         read = reading.result()
         balances = tuple(b for b in read if b.holding in must or b.amount != turn.attended.get(b.holding))
         settled, fee = settling.result(), pricing.result()
@@ -202,7 +195,11 @@ class Observer:
                 height=step.block.number,
             )
         beside = {(a.tenant, a.wallet) for a in astir} | {(tenant, wallet) for tenant, wallet, _ in turn.needed}
-        await self._record(step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee)
+        balances = tuple(sorted(balances, key=lambda b: b.holding in turn.attended))  # those come again in any case
+        left = await self._recorder.record(
+            step, share, balances, settled, [a.id for a in astir], beside=beside, fee=fee
+        )
+        self.chain.watch([b.holding for b in left])
         if self._fee_moved(fee):
             self._fee = fee
         self._shards.note_read(network.id)
@@ -219,64 +216,6 @@ class Observer:
 
     async def _read_fee(self, *, wanted: bool) -> Fee | None:
         return await self.chain.fee() if wanted else None
-
-    async def _record(
-        self,
-        step: Step,
-        share: Share,
-        balances: Sequence[Balance],
-        settled: Settled,
-        asks: Sequence[str],
-        *,
-        beside: Collection[tuple[str, str]],
-        fee: Fee | None,
-    ) -> None:
-        stamp = Stamp(self._clock.now(), self._new_id)
-        first = max(0, len(balances) - 1) // MOST_AT_ONCE * MOST_AT_ONCE
-        for i in range(0, first, MOST_AT_ONCE):
-            await self._record_part(step, share, balances[i : i + MOST_AT_ONCE], fee=fee)
-        balances = balances[first:]
-        async with self._database.begin() as conn:
-            events = await self._decide(conn, step, balances, beside=beside, fee=fee, stamp=stamp)
-            events += await close(conn, self._rules, asks, settled, height=step.block.number, stamp=stamp)
-            if share.speaks:
-                events += await mark_fresh(conn, self._rules, stamp)
-            await move_cursors(conn, share, step.block, now=stamp.now)
-            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
-        self._log(events)
-
-    async def _record_part(self, step: Step, share: Share, balances: Sequence[Balance], *, fee: Fee | None) -> None:
-        """Some of a very large step's balances: the cursor stays, so a crash only costs reading them again."""
-        stamp = Stamp(self._clock.now(), self._new_id)
-        async with self._database.begin() as conn:
-            await hold_shards(conn, share)
-            events = await self._decide(conn, step, balances, beside=(), fee=fee, stamp=stamp)
-            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
-        self._log(events)
-
-    async def _decide(
-        self,
-        conn: AsyncConnection,
-        step: Step,
-        balances: Sequence[Balance],
-        *,
-        beside: Collection[tuple[str, str]],
-        fee: Fee | None,
-        stamp: Stamp,
-    ) -> list[NewEvent]:
-        events = await decide(
-            conn, self._rules, balances, beside=beside, fee=fee, stamp=stamp, looked_at=step.looked_at
-        )
-        await save_balances(conn, balances, now=stamp.now)
-        addresses = {b.holding.address for b in balances}
-        await note_watched_since(conn, self._rules.network.id, addresses, step.block)
-        return events
-
-    def _log(self, events: Sequence[NewEvent]) -> None:
-        for event in events:
-            log.info(
-                event.type, subject=event.subject_id, tenant=event.tenant, version=event.version, event_id=event.id
-            )
 
     def _fee_moved(self, fee: Fee | None) -> bool:
         if fee is None:

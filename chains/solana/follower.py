@@ -131,7 +131,7 @@ class Follower:
             self._pending |= self._registry.all()
         elif not self._ledger.recall(after.hash):
             self._gap = True
-        elif self._last is None or after.number < self._last:
+        elif after.number != self._last:
             self._reader.slots.expect(after.number)
             self._pending |= self._registry.all()
             self._gap = True

@@ -29,6 +29,7 @@ class FakeChain:
         self.blocks: list[tuple[BlockRef, dict[Holding, int]]] = [(BlockRef(0, "0x00"), {})]
         self._watched: set[Holding] = set()
         self._dirty: set[Holding] = set()
+        self._again: set[Holding] = set()
         self._orphaned: list[BlockRef] = []
         self._given: BlockRef | None = None
         self._moved = asyncio.Event()
@@ -49,6 +50,7 @@ class FakeChain:
     def watch(self, holdings: Collection[Holding]) -> None:
         self._watched |= set(holdings)
         self._dirty |= set(holdings)
+        self._again |= set(holdings)
         self._moved.set()
 
     def recall(self, balances: Iterable[Balance]) -> None:
@@ -87,6 +89,7 @@ class FakeChain:
 
     def find_step(self) -> Step:
         """The step that is due now."""
+        self._again.clear()
         return Step(self.blocks[-1][0], frozenset(self._dirty), tuple(self._orphaned), looked_at=self.looked_at)
 
     async def follow(self, after: BlockRef | None) -> AsyncGenerator[Step, None]:
@@ -107,7 +110,7 @@ class FakeChain:
 
     def forget(self, step: Step) -> None:
         """The step was recorded."""
-        self._dirty -= step.dirty
+        self._dirty = (self._dirty - step.dirty) | self._again
         self._orphaned.clear()
 
     async def balances(self, holdings: Collection[Holding], at: BlockRef) -> tuple[Balance, ...]:

@@ -20,19 +20,19 @@ from watcher.store.tables import cursor, replica
 
 LEASE_SECONDS: Final = 8
 """Who was silent for so long is taken for dead."""
-UNLOCKED_SECONDS: Final = 1.5
+UNLOCKED_MILLISECONDS: Final = 1_500
 """The same for one without its lock: its process has ended, or is just connecting again."""
 FORGOTTEN_SECONDS: Final = 3600
 LOCK_CLASS: Final = 0x746F7075  # "topu"
 _ALIVE: Final = text("""
     select name, network, reads from replica
     where network = any(:networks) and seen_at > clock_timestamp() - make_interval(secs => :lease)
-    and (seen_at > clock_timestamp() - make_interval(secs => :unlocked) or exists (
+    and (seen_at > clock_timestamp() - make_interval(secs => :unlocked / 1000.0) or exists (
         select from pg_locks where locktype = 'advisory' and granted and objsubid = 2
         and database = (select oid from pg_database where datname = current_database())
         and classid = :class and objid = hashtext(name)::oid
     ))
-""").bindparams(lease=LEASE_SECONDS, unlocked=UNLOCKED_SECONDS)
+""").bindparams(lease=LEASE_SECONDS, unlocked=UNLOCKED_MILLISECONDS)
 
 
 # materialized: the planner must not end a session before it knows whose it is

@@ -248,7 +248,7 @@ async def test_a_step_too_large_for_one_transaction_is_recorded_in_parts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each wallet is decided on once, and the cursor moves last; a replaced owner writes none of the parts."""
-    monkeypatch.setattr("watcher.observe.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("watcher.recording.MOST_AT_ONCE", 2)
     many = [replace(ETH_HOLDING, address=to_checksum_address(f"0x{i:040x}")) for i in range(0x1001, 0x1006)]
     for i, each in enumerate(many):
         await world.register(id=f"w-{i}", addresses={"local-evm": each.address})

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.fakes.settings import EVM
+from tests.nodes.anvil import ROOT
 from tests.nodes.processes import COMMAND
 from watcher.store.database import Database
 from watcher.store.holds import STORM, Scope, find_holds, put_hold
@@ -22,7 +23,8 @@ http = ["http://127.0.0.1:1"]
 
 async def run(folder: Path, *words: str) -> tuple[int, str]:
     def start() -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*COMMAND, *words], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        command = [*COMMAND, *words, "--config", str(folder / "watcher.toml")]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
     done = await asyncio.to_thread(start)
     return done.returncode, (done.stdout + done.stderr).strip()

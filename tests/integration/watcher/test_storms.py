@@ -20,6 +20,7 @@ from notifier.model import Endpoint
 from tests.fakes.onramp import FakeOnramp
 from tests.fakes.settings import ETH, EVM, make_network, make_settings, make_tenant
 from tests.integration.watcher.world import World
+from watcher import recording
 from watcher.alarm import NOTICE_TASK, OperatorTeller, Way
 from watcher.braking import RELEASED, Braker, release
 from watcher.dispatch import Dispatcher
@@ -321,3 +322,45 @@ def test_a_pause_names_exactly_one_thing(tmp_path: Path) -> None:
             find_scope(settings, "pause", **{"tenant": None, "network": None, "everything": False, **wrong})  # type: ignore[arg-type]
     scope, _ = find_scope(settings, "pause", tenant=None, network="local-evm", everything=False)
     assert scope == Scope("network", EVM)
+
+
+@pytest.mark.parametrize("storm", [CAREFUL], indirect=True)
+async def test_a_wave_larger_than_one_transaction_is_held_whole(storm: Storm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a large step is counted before the first of it is asked for: no session slips out."""
+    monkeypatch.setattr(recording, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(recording, "MOST_COUNTED", 4)
+    people = await storm.people({"default": 10})
+    seen: list[Counter[str]] = []
+    record = storm.observer._recorder._record_part
+
+    async def watch_parts(*args: Any, **options: Any) -> None:
+        await record(*args, **options)
+        seen.append(await storm.links())
+
+    monkeypatch.setattr(storm.observer._recorder, "_record_part", watch_parts)
+    await storm.step(fall(people["default"]))
+    assert len(seen) > 4
+    assert all(set(each) <= {"withheld"} for each in seen)
+    assert await storm.links() == {"withheld": 10}
+
+
+@pytest.mark.parametrize("storm", [OFF], indirect=True)
+async def test_a_wave_does_not_keep_heads_waiting(storm: Storm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step can't record in time is taken up at the next heads, and none of it is lost."""
+    monkeypatch.setattr(recording, "MOST_AT_ONCE", 3)
+    people = await storm.people({"default": 10})
+    record = storm.observer._recorder._record_part
+
+    async def take_long(*args: Any, **options: Any) -> None:
+        await record(*args, **options)
+        storm.clock.advance(seconds=5)
+
+    monkeypatch.setattr(storm.observer._recorder, "_record_part", take_long)
+    await storm.step(fall(people["default"]))
+    opened = [len(await storm.top_ups())]
+    while opened[-1] < 10:
+        await storm.step()
+        opened.append(len(await storm.top_ups()))
+        assert opened[-1] > opened[-2]
+    assert opened[0] < 10
+    assert len(await storm.top_ups()) == 10

@@ -167,6 +167,10 @@ CASES: dict[str, tuple[Change, tuple[str, str]]] = {
         lambda c: c.update(stripe={"api_base": "http://stripe.example"}),
         ("/stripe/api_base", "not_encrypted"),
     ),
+    "no shard": (
+        lambda c: c["networks"]["ethereum"].update(shards=0),
+        ("/networks/ethereum/shards", "greater_than_equal"),
+    ),
     "an empty key": (
         lambda c: c["tenants"]["default"].update(stripe_secret_key=""),
         ("/tenants/default/stripe_secret_key", "empty"),
