@@ -35,6 +35,9 @@ bench: setup  ## Every benchmark, one after another, in sizes for a small machin
 	$(PY) -m benchmarks.bulk_reads 50000
 	$(PY) -m benchmarks.latency 50
 	$(PY) -m benchmarks.intake 500 16
+	$(PY) -m benchmarks.block_cost 1000 100000
+	$(PY) -m benchmarks.sweep 100000 20000
+	$(PY) -m benchmarks.detect 1000 20 10
 
 check: setup  ## Format, lint, types, imports
 	$(PY) -m ruff format --check .

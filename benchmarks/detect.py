@@ -31,6 +31,8 @@ from watcher.store.database import conninfo
 from watcher.store.embedded import EmbeddedPostgres
 
 NETWORK: Final = "eip155:31337"
+STATES: Final = 8
+"""Blocks whose balances anvil can still read."""
 CONFIG: Final = """\
 console = false
 [database]
@@ -178,7 +180,8 @@ async def prepare(stack: AsyncExitStack, folder: Path, wallets: int) -> tuple[Em
     postgres = await stack.enter_async_context(EmbeddedPostgres(folder / "data"))
     genesis = folder / "genesis.json"
     write_genesis(genesis, wallets)
-    arguments = ("--init", str(genesis), "--block-time", "1", "--gas-limit", "60000000", "--no-request-size-limit")
+    few = ("--no-mining", "--prune-history", str(STATES))  # each state of a million accounts is 400 MB there
+    arguments = ("--init", str(genesis), *few, "--gas-limit", "60000000", "--no-request-size-limit")
     return postgres, await stack.enter_async_context(Anvil(*arguments))
 
 
@@ -202,7 +205,16 @@ async def main(wallets: int, blocks: int, spends: int) -> None:
         print(f"{wallets:,} wallets written in {time.time() - began:.0f} s")
         began = time.time()
         daemon.start()
-        await daemon.ready(http, "local-evm")
+        readiness = f"{daemon.url}/readyz?network=local-evm"
+
+        async def is_ready() -> bool:
+            with suppress(aiohttp.ClientError):
+                async with http.get(readiness) as answer:
+                    return answer.status == 200
+            return False
+
+        await until(is_ready, seconds=600, what="a full read")
+        await anvil.rpc("evm_setIntervalMining", 1)
         print(f"ready after {time.time() - began:.1f} s, {resident(daemon.pid or 0)} MB")
         await measure(anvil, proxy, daemon, postgres, url, wallets=wallets, blocks=blocks, spends=spends)
 

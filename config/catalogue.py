@@ -66,6 +66,7 @@ def build_network(
         stale_seconds=entry.stale_seconds or known.stale_seconds,
         max_head_age_seconds=known.max_head_age_seconds,
         shards=entry.shards,
+        sweep_calls_per_minute=entry.sweep_calls_per_minute,
         brake=brake or Brake(),
         budgets=_build_budgets(entry, pointer, errors),
     )

@@ -90,6 +90,8 @@ class Network:
     shards: int = 8
     """Parts that its wallets are divided into, for replicas to share."""
     brake: Brake = field(default_factory=Brake)
+    sweep_calls_per_minute: int = 60
+    """What may be spent on reading, in turn, holdings that no block has touched."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     """How much endpoints may be asked, by host; `*` for those that are not named."""
 

@@ -99,6 +99,7 @@ class NetworkEntry(Strict):
     stale_seconds: Seconds | None = None
     typical_gas: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     shards: Annotated[int, Field(ge=1, le=1024)] = 8
+    sweep_calls_per_minute: Annotated[int, Field(ge=0, le=60_000)] = 60
     assets: list[AssetEntry] = []
     limits: dict[str, AssetLimits] = {}
     brake: BrakeEntry | None = None

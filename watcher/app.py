@@ -232,6 +232,7 @@ def make_chain(network: Network, *, on_call: OnCall | None = None) -> Chain:
             close_confirmations=1 if network.close_confirmations == 1 else "finalized",
             poll_seconds=network.poll_seconds,
             stale_seconds=network.stale_seconds,
+            sweep_calls_a_minute=network.sweep_calls_per_minute,
             budgets=network.budgets,
             on_call=on_call,
         )
@@ -247,6 +248,7 @@ def make_chain(network: Network, *, on_call: OnCall | None = None) -> Chain:
         poll_seconds=network.poll_seconds,
         stale_seconds=network.stale_seconds,
         max_head_age_seconds=network.max_head_age_seconds,
+        sweep_calls_a_minute=network.sweep_calls_per_minute,
         budgets=network.budgets,
         on_call=on_call,
     )

@@ -20,11 +20,11 @@ from watcher.owning import Shards
 from watcher.recording import Recorder
 from watcher.rotation import MOST_UNREAD, Rotation, list_moved
 from watcher.settling import read_settled, reading_together
-from watcher.store.attention import FIRST, list_unread, list_watched_of, moves_with_fee
+from watcher.store.attention import FIRST, Wallet, list_unread, list_watched_of, moves_with_fee
 from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.shards import Fenced, Share, find_cursors, hold_shards
-from watcher.watching import load, load_wallet
+from watcher.watching import load, load_wallets
 
 log = structlog.get_logger()
 
@@ -99,20 +99,20 @@ class Observer:
         if found.new or found.gone:
             log.info("watching.changed", network=network.name, watched=found.holdings, new=found.new)
 
-    async def refresh_wallet(self, tenant: str, wallet_id: str) -> None:
-        """The same of one wallet."""
+    async def refresh_wallets(self, wallets: Collection[Wallet]) -> None:
+        """The same of some wallets."""
         async with self._refreshing:
-            grown = await load_wallet(self._database, self._rules.network, self.chain, self._share, (tenant, wallet_id))
+            grown = await load_wallets(self._database, self._rules.network, self.chain, self._share, wallets)
             self.wallets += grown or 0
         if grown is not None:
             log.info("watching.changed", network=self._rules.network.name, watched=len(self.chain.watched))
 
-    async def nudge(self, *wallet_of: str) -> None:
-        """Read a wallet here now (tenant, id), though no block has touched it; or what needs attention."""
+    async def nudge(self, wallets: Collection[Wallet] = ()) -> None:
+        """Read some wallets here now, though no block has touched them; without any, what was never judged."""
         network = self._rules.network.id
         async with self._database.begin() as conn:
-            if wallet_of:
-                due = list(await list_watched_of(conn, network, *wallet_of))
+            if wallets:
+                due = list(await list_watched_of(conn, network, wallets))
             else:
                 due = await list_unread(conn, network, behind=FIRST, limit=MOST_UNREAD)
         self.chain.watch([at for at in due if at in self.chain.watched])

@@ -1,7 +1,7 @@
 """Keeps what a chain watches as the store says: all of it at the start, a wallet at a time from then on."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ import structlog
 from chains.chain import Chain
 from chains.model import Holding
 from config.model import Network
-from watcher.store.attention import FIRST, list_watched, list_watched_at
+from watcher.store.attention import FIRST, Wallet, list_watched, list_watched_at
 from watcher.store.database import Database
 from watcher.store.shards import Share
 
@@ -64,16 +64,16 @@ async def load(database: Database, network: Network, chain: Chain, share: Share,
     return found
 
 
-async def load_wallet(
-    database: Database, network: Network, chain: Chain, share: Share, wallet: tuple[str, str]
+async def load_wallets(
+    database: Database, network: Network, chain: Chain, share: Share, wallets: Collection[Wallet]
 ) -> int | None:
-    """The same of one wallet (tenant, id), whatever the number of wallets. None: nothing has changed.
+    """The same of some wallets, whatever the number of others. None: nothing has changed.
 
     Else by how many the addresses that are watched have become more.
     """
     assets = [each.asset.reference for each in network.assets]
     async with database.begin() as conn:
-        addresses, wanted = await list_watched_at(conn, network.id, assets, *wallet)
+        addresses, wanted = await list_watched_at(conn, network.id, assets, wallets)
     wanted = {at for at in wanted if network.find_asset(at.asset) is not None and share.has(at.address)}
     mine = {Holding(network.id, asset, address) for asset in assets for address in addresses}
     before = {at for at in mine | wanted if at in chain.watched}

@@ -19,7 +19,7 @@ from chains.solana.needs.find import find_needs
 from chains.solana.needs.process import Runner
 from chains.solana.needs.programs import Programs
 from chains.solana.pubsub import AccountFeed
-from chains.solana.reader import AccountReader, classify
+from chains.solana.reader import MOST_ACCOUNTS, AccountReader, classify
 from chains.solana.registry import Mints, Registry
 from chains.solana.slots import Commitment, Slots
 
@@ -43,7 +43,8 @@ class SolanaChain:
         stale_seconds: float = 60.0,
         tick_seconds: float = 2.0,
         priority_fee: int | None = None,
-        slice_size: int = 200,
+        slice_size: int | None = None,
+        sweep_calls_a_minute: float = 60,
         subscriptions_per_connection: int = 5_000,
         ack_seconds: float = 10.0,
         silence_seconds: float = 15.0,
@@ -58,7 +59,8 @@ class SolanaChain:
         `genesis_hash` is what endpoints must give; None, for a local validator, believes any, and takes another one
         than before for a new ledger: a step with a gap at its head, however low its slots are. `poll_seconds` is the
         time between two looks that nothing woke; `tick_seconds` the longest time without a step while slots pass,
-        and the pace of the rotating slice of `slice_size` holdings; `stale_seconds` the patience with endpoints that
+        and the pace of the rotating slice of `slice_size` holdings, by default what
+        `sweep_calls_a_minute` allow; `stale_seconds` the patience with endpoints that
         can't be read, or whose slot stands. `priority_fee`: micro-lamports a unit, None to ask the node. A websocket
         must answer each request within `ack_seconds` and tell a slot every `silence_seconds`. `resync` is for a test
         (see `AccountFeed`). `budgets` and `on_call`: see `RpcClient`.
@@ -102,7 +104,9 @@ class SolanaChain:
             poll_seconds=poll_seconds,
             stale_seconds=stale_seconds,
             tick_seconds=tick_seconds,
-            slice_size=slice_size,
+            slice_size=int(sweep_calls_a_minute * tick_seconds / 60 * MOST_ACCOUNTS)
+            if slice_size is None
+            else slice_size,
             clock=clock,
         )
         self._ledger.on_change = self._begin_anew

@@ -11,6 +11,9 @@ from watcher.model import HoldingStatus
 from watcher.store.asks import awaited, unclosed
 from watcher.store.tables import holding, need, requirement, top_up, wallet_address
 
+Wallet = tuple[str, str]
+"""Tenant and id."""
+
 Place = tuple[str, str]
 """Asset and address."""
 
@@ -31,22 +34,22 @@ async def list_watched(
     return [_read(row, network) for row in (await conn.execute(query)).mappings()]
 
 
-async def list_watched_of(conn: AsyncConnection, network: NetworkId, tenant: str, wallet: str) -> set[Holding]:
-    """One wallet's holdings that are watched now."""
+async def list_watched_of(conn: AsyncConnection, network: NetworkId, wallets: Collection[Wallet]) -> set[Holding]:
+    """Some wallets' holdings that are watched now."""
     required = select(requirement.c.asset, requirement.c.address).where(
-        requirement.c.tenant == tenant, requirement.c.wallet == wallet, requirement.c.network == network
+        requirement.c.network == network, _of(requirement, wallets)
     )
-    mine = (need.c.tenant == tenant, need.c.wallet == wallet, need.c.network == network)
+    mine = (need.c.network == network, _of(need, wallets))
     needed = select(need.c.asset, need.c.address).where(*mine, unclosed())
-    followed = awaited(network).where(top_up.c.tenant == tenant, top_up.c.wallet == wallet)
+    followed = awaited(network).where(_of(top_up, wallets))
     return {Holding(network, *place) for place in await conn.execute(union(required, needed, followed))}
 
 
 async def list_watched_at(
-    conn: AsyncConnection, network: NetworkId, assets: Collection[str], tenant: str, wallet: str
+    conn: AsyncConnection, network: NetworkId, assets: Collection[str], wallets: Collection[Wallet]
 ) -> tuple[set[str], set[Holding]]:
-    """A wallet's addresses, now or before, and what anybody wants watched there."""
-    mine = (wallet_address.c.tenant == tenant, wallet_address.c.wallet == wallet, wallet_address.c.network == network)
+    """Some wallets' addresses, now or before, and what anybody wants watched there."""
+    mine = (wallet_address.c.network == network, _of(wallet_address, wallets))
     addresses = set((await conn.execute(select(wallet_address.c.address).where(*mine))).scalars())
     wanted: set[Holding] = set()
     for table, more in ((requirement, ()), (need, (unclosed(),))):
@@ -141,6 +144,10 @@ def _page(query: Any, behind: Place, limit: int) -> Any:
     asset, address = query.selected_columns
     ordered = query.where(tuple_(asset, address) > behind).order_by(asset, address).distinct().limit(limit)
     return select(ordered.subquery())
+
+
+def _of(table: Any, wallets: Collection[Wallet]) -> Any:
+    return tuple_(table.c.tenant, table.c.wallet).in_(sorted(wallets))
 
 
 def _same(network: NetworkId, places: Any) -> Any:

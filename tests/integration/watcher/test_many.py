@@ -48,14 +48,14 @@ async def test_one_wallet_is_taken_up_and_let_go_alone(world: World) -> None:
     await world.register()
     held = set(world.chain.watched)
     assert ETH_HOLDING in held
-    await world.observer.refresh_wallet("default", "w-1")
+    await world.observer.refresh_wallets([("default", "w-1")])
     assert set(world.chain.watched) == held
     world.chain.unwatch([ETH_HOLDING])
-    await world.observer.refresh_wallet("default", "w-1")
+    await world.observer.refresh_wallets([("default", "w-1")])
     assert set(world.chain.watched) == held
     await world.remove("w-1")
     world.chain.watch([ETH_HOLDING])
-    await world.observer.refresh_wallet("default", "w-1")
+    await world.observer.refresh_wallets([("default", "w-1")])
     assert ETH_HOLDING not in world.chain.watched
 
 
@@ -64,7 +64,7 @@ async def test_an_address_that_others_watch_stays_watched(world: World) -> None:
     await world.register()
     await world.register(id="w-2")
     await world.remove("w-1")
-    await world.observer.refresh_wallet("default", "w-1")
+    await world.observer.refresh_wallets([("default", "w-1")])
     assert ETH_HOLDING in world.chain.watched
 
 
