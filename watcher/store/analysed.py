@@ -35,11 +35,11 @@ async def list_analysed(conn: AsyncConnection, *, now: datetime, limit: int) -> 
     met = and_(need.c.state == State.COVERED.value, need.c.closed_at.is_not(None))
     settled = and_(ask.c.status == State.COVERED.value, exists().where(mine, met), ~exists().where(mine, unclosed()))
     age, unseen = (func.extract("epoch", now - since) for since in (ask.c.created_at, cast(looked_at, ZONED)))
-    due = or_(looked_at.is_(None), unseen >= func.greatest(OFTEN_SECONDS, func.least(SELDOM_SECONDS, age / AGES)))
+    turn = and_(unseen >= OFTEN_SECONDS, or_(unseen >= SELDOM_SECONDS, unseen * AGES >= age))
     query = (
         select(ask.c.tenant, ask.c.kind, ask.c.id)
         .where(ask.c.analysis.is_not(None), ask.c.status.in_([s.value for s in LIVING]), ~settled)
-        .where(behind, due)
+        .where(behind, or_(looked_at.is_(None), turn))
         .order_by(looked_at.nulls_first())
         .limit(limit)
     )
