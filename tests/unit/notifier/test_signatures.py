@@ -23,7 +23,8 @@ def signed(at: datetime = NOW, secrets: tuple[str, ...] = (SECRET,)) -> dict[str
 
 def test_the_reference_library_verifies_ours() -> None:
     """A receiver that uses the standardwebhooks package accepts our signature."""
-    assert Webhook(SECRET).verify(BODY, signed()) == {"type": "top_up.landed"}
+    fresh = signed(datetime.now(UTC))  # the library looks at the clock itself, and the suite may be old by now
+    assert Webhook(SECRET).verify(BODY, fresh) == {"type": "top_up.landed"}
 
 
 def test_we_verify_the_reference_library() -> None:
