@@ -9,11 +9,8 @@ import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chains.chain import Chain
-from chains.model import NetworkId
 from config.errors import FieldError
-from config.model import Settings, Tenant
-from notifier.rates import RateSource
+from config.model import Tenant
 from watcher.api.problems import list_faults
 from watcher.api.routing import validate
 from watcher.asks.beforehand import Findings, Sources, look_up
@@ -23,7 +20,6 @@ from watcher.inbound.model import Kind, Told
 from watcher.jobs.defer import defer, has_earlier
 from watcher.model import NeedKind, NewEvent
 from watcher.render import render_faults
-from watcher.store.database import Database
 from watcher.store.events import record_events
 from watcher.store.inbox import REFUSED, SUBJECT, close_inbound, find_inbound, list_refusals, take_revision
 
@@ -76,22 +72,13 @@ class _TooEarly(Exception):
 class Inbound:
     """Its method is a job, and may run any number of times."""
 
-    def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        *,
-        clock: Clock,
-        new_id: Callable[[str], str],
-        rates: RateSource | None = None,
-        chains: Mapping[NetworkId, Chain] | None = None,
-    ) -> None:
-        """`rates`: where prices in fiat are looked up; `chains`: where proposed transactions are."""
-        self._database = database
-        self._settings = settings
+    def __init__(self, sources: Sources, *, clock: Clock, new_id: Callable[[str], str]) -> None:
+        """`sources`: the store, and where asks are looked up."""
+        self._database = sources.database
+        self._settings = sources.settings
         self._clock = clock
         self._new_id = new_id
-        self._sources = Sources(database, settings, chains or {}, rates)
+        self._sources = sources
 
     async def apply_inbound(self, tenant: str, source: str, inbound_id: str) -> None:
         """Apply one webhook, or tell why not. Once handled it is never looked at again."""
