@@ -39,6 +39,7 @@ from watcher.alarm import Way
 from watcher.api.application import create_app
 from watcher.api.limits import Limits
 from watcher.api.routing import Deps
+from watcher.asks.beforehand import Sources
 from watcher.clock import Stamp, SystemClock, make_new_id
 from watcher.handlers import make_handlers
 from watcher.inbound.intake import Intake
@@ -111,17 +112,8 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     channels = await open_channels(settings, stack)
     ways = make_ways(settings, channels)
     intake = Intake(database)
-    handlers = make_handlers(
-        database,
-        onramps,
-        channels,
-        store.endpoints,
-        rates=rates,
-        chains=chains,
-        lost=lost,
-        ways=ways,
-        step_aside=intake.quiet,
-    )
+    sources = Sources(database, settings, chains, rates)
+    handlers = make_handlers(sources, onramps, channels, store.endpoints, lost=lost, ways=ways, step_aside=intake.quiet)
     jobs = JobEngine(connection, handlers, name=name, metrics=metrics, check=store.identity.check)
 
     await shards.join()
@@ -139,33 +131,23 @@ async def start(settings: Settings, stack: AsyncExitStack) -> None:
     tasks.start("share", lambda: shards.tell(listeners))
     for network, observer in observers.items():
         tasks.start(f"observe {settings.networks[network].name}", observer.run)
-    deps = make_deps(settings, database, new_id=new_id, metrics=metrics, tasks=tasks, chains=chains, rates=rates)
+    deps = make_deps(sources, new_id=new_id, metrics=metrics, tasks=tasks)
     await serve(create_app(deps, intake), settings, stack)
     log.info("daemon.started", listen=f"{settings.listen_host}:{settings.listen_port}", networks=len(observers))
 
 
-def make_deps(
-    settings: Settings,
-    database: Database,
-    *,
-    new_id: Callable[[str], str],
-    metrics: Metrics,
-    tasks: Supervisor,
-    chains: Mapping[NetworkId, Chain],
-    rates: RateSource,
-) -> Deps:
+def make_deps(sources: Sources, *, new_id: Callable[[str], str], metrics: Metrics, tasks: Supervisor) -> Deps:
     """What the API works with."""
     return Deps(
-        database,
-        settings,
+        sources.database,
+        sources.settings,
         SystemClock(),
         new_id,
         metrics,
         degraded=lambda: tasks.degraded,
-        limits=Limits(settings.tenants, monotonic_ns=time.monotonic_ns),
+        limits=Limits(sources.settings.tenants, monotonic_ns=time.monotonic_ns),
         new_secret=lambda: make_secret(secrets.token_bytes),
-        chains=chains,
-        rates=rates,
+        sources=sources,
     )
 
 

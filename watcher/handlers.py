@@ -3,11 +3,8 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from chains.chain import Chain
-from chains.model import NetworkId
 from notifier.channel import Channel
 from notifier.model import Endpoint
-from notifier.rates import RateSource
 from watcher.adopting import LostSessions
 from watcher.alarm import NOTICE_TASK, OperatorTeller, Way
 from watcher.api.webhooks_stripe import STRIPE_EVENT_TASK
@@ -24,20 +21,17 @@ from watcher.jobs.engine import Handler
 from watcher.look import Follower
 from watcher.replacing import Replacer
 from watcher.session_request import Onramps
-from watcher.store.database import Database
 from watcher.store.events import DELIVER_TASK
 from watcher.sweeps import Sweeper
 from watcher.withholding import WITHHOLD_TASK, Withholder
 
 
 def make_handlers(
-    database: Database,
+    sources: Sources,
     onramps: Onramps,
     channels: Mapping[str, Channel],
     endpoints: Mapping[tuple[str, str], Endpoint],
     *,
-    rates: RateSource,
-    chains: Mapping[NetworkId, Chain],
     lost: LostSessions | None,
     ways: Sequence[Way] = (),
     step_aside: Callable[[], Awaitable[None]],
@@ -45,12 +39,11 @@ def make_handlers(
     """Every job by its task's name. `step_aside`: what is to be awaited before work that can wait."""
     clock = SystemClock()
     new_id = make_new_id(clock, secrets.randbits)
-    looker = Looker(Sources(database, onramps.settings, chains, rates), clock=clock, new_id=new_id)
+    database = sources.database
+    looker = Looker(sources, clock=clock, new_id=new_id)
     dispatcher = Dispatcher(database, onramps, clock=clock, new_id=new_id, may_send=looker.may_send, lost=lost)
     follower = Follower(database, onramps, clock=clock, new_id=new_id)
-    inbound = Inbound(
-        database, onramps.settings, clock=clock, new_id=new_id, rates=rates, chains=chains, step_aside=step_aside
-    )
+    inbound = Inbound(sources, clock=clock, new_id=new_id, step_aside=step_aside)
     sweeper = Sweeper(database, onramps.settings.networks, clock=clock, new_id=new_id)
     deliverer = Deliverer(database, channels, endpoints, clock=clock, jitter=lambda n: secrets.randbelow(n + 1))
     replacer = Replacer(database, onramps.settings, clock=clock, new_id=new_id)

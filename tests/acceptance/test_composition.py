@@ -53,7 +53,7 @@ class Composition:
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """One service. The daemon is on its embedded PostgreSQL: a database is no part of what is tried here."""
         service = self._services[name]
-        words = service.words or START
+        words = [self.put(word) for word in service.words or START]
         if service.image == "topup-watcher" and "entrypoint" not in service.raw:
             words = [*ENTRYPOINT, *words]
         given = {k: v for k, v in (IMAGE | service.environment).items() if "DATABASE" not in k}
@@ -65,7 +65,7 @@ class Composition:
         env |= {"PATH": programs, "PYTHONPATH": ":".join(filter(None, path)), "HOME": str(self._folder / "tmp")}
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [self.put(word) for word in words],
+                words,
                 cwd=ROOT / "tests/nodes" if name == "solana" else self._folder / "data",
                 env={**os.environ, **env},
                 stdin=subprocess.PIPE if service.raw.get("stdin_open") else subprocess.DEVNULL,

@@ -81,7 +81,7 @@ def _read(body: PreflightBody) -> tuple[NeedKind, AskBody]:
 async def _read_chain(
     call: Call, ground: Ground, understood: Understood, head: BlockRef | None
 ) -> tuple[tuple[Balance, ...], Fee] | None:
-    chain = call.deps.chains.get(ground.network.id)
+    chain = call.deps.sources.chains.get(ground.network.id)
     if chain is None or head is None:
         return None
     wanted = sorted({want.holding for want in understood.wants})

@@ -1,6 +1,5 @@
 """From a request to a call that a handler can trust."""
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,17 +9,14 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import ValidationError
 
-from chains.chain import Chain
-from chains.model import NetworkId
 from config.errors import FieldError, escape
 from config.model import Settings, Tenant
-from notifier.rates import RateSource
 from watcher.api.auth import Caller, find_caller
 from watcher.api.limits import Limits
 from watcher.api.problems import Problem, invalid
 from watcher.api.strict_json import JsonNumber, read_json
 from watcher.api.waiting import Waiting
-from watcher.asks.beforehand import MOST_AT_ONCE, Sources
+from watcher.asks.beforehand import Sources
 from watcher.clock import Clock, Stamp
 from watcher.metrics import Metrics
 from watcher.shapes import ID_PATTERN, Strict
@@ -44,19 +40,11 @@ class Deps:
     limits: Limits
     new_secret: Callable[[], str]
     """A signing secret, `whsec_…`."""
-    chains: Mapping[NetworkId, Chain] = field(default_factory=dict)
+    sources: Sources
+    """Where asks are looked up."""
     patience_seconds: float = 2.0
     """How long an answer waits for what is being decided."""
-    rates: RateSource | None = None
-    """Where prices in fiat are looked up."""
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
-    """Transactions looked at side by side."""
     waiting: Waiting = field(default_factory=Waiting)
-
-    @property
-    def sources(self) -> Sources:
-        """Where asks are looked up."""
-        return Sources(self.database, self.settings, self.chains, self.rates, self.turns)
 
     def stamp(self) -> Stamp:
         """For one transaction."""

@@ -14,11 +14,11 @@ from watcher.asks.analysis import Analysis
 from watcher.asks.beforehand import Findings, Sources, analyse
 from watcher.asks.bodies import BODIES
 from watcher.asks.ground import NotUnderstood, Rate
-from watcher.asks.model import ASK_KINDS, Ask, NeedKey
+from watcher.asks.model import ASK_KINDS, NeedKey
 from watcher.asks.rates import find_rates
 from watcher.asks.renew import renew_ask
 from watcher.clock import Clock, Stamp
-from watcher.model import NewEvent, SessionState, TopUpStatus
+from watcher.model import SessionState, TopUpStatus
 from watcher.store.analysed import list_analysed
 from watcher.store.asks import AskKey, find_ask, find_links, find_needs_by_key, find_top_ups_of, lock_ask
 from watcher.store.events import record_events
@@ -101,7 +101,7 @@ class Looker:
         now = self._clock.now()
         async with self._database.begin() as conn:
             before, alone = await _read_amounts(conn, top_up), await _is_alone(conn, top_up)
-            keys = await _list_behind(conn, top_up)
+            keys = await _list_asks(conn, top_up)
             behind = [k for k in keys if await self._is_behind(conn, k) and not await _was_chased(conn, k, now=now)]
         found = [await self.look(key) for key in behind]
         if None in found and alone:
@@ -116,9 +116,8 @@ class Looker:
 
     async def _is_behind(self, conn: AsyncConnection, key: AskKey) -> bool:
         ask = await find_ask(conn, key)
-        if ask is None or ask.analysis is None:
-            return False
-        return is_behind(ask, await find_head(conn, ask.network))
+        found = None if ask is None else ask.analysis
+        return ask is not None and found is not None and is_behind(found, await find_head(conn, ask.network))
 
     async def _withdraw(self, top_up_id: str) -> None:
         stamp = Stamp(self._clock.now(), self._new_id)
@@ -131,8 +130,7 @@ class Looker:
             if any(s.state is not SessionState.NONE for s in await find_sessions(conn, top_up_id)):
                 return
             _, event = await move_top_up(conn, top_up, TopUpStatus.RETRACTED, stamp)
-            events: list[NewEvent] = [event]
-            await record_events(conn, events, now=stamp.now, new_id=self._new_id)
+            await record_events(conn, [event], now=stamp.now, new_id=self._new_id)
 
 
 async def _was_chased(conn: AsyncConnection, key: AskKey, *, now: datetime) -> bool:
@@ -147,15 +145,12 @@ async def _was_chased(conn: AsyncConnection, key: AskKey, *, now: datetime) -> b
     return sum([not await find_sessions(conn, t.id) for t in late]) >= MOST_CHASES
 
 
-def is_behind(ask: Ask, head: BlockRef | None) -> bool:
+def is_behind(found: Analysis, head: BlockRef | None) -> bool:
     """Whether the network has moved since the transaction was last understood. Pure."""
-    found = ask.analysis
-    if found is None:
-        return False
     return found.at is None or not found.found or head is None or head.number > found.at.number
 
 
-async def _list_behind(conn: AsyncConnection, top_up: str) -> list[AskKey]:
+async def _list_asks(conn: AsyncConnection, top_up: str) -> list[AskKey]:
     """The asks that a top-up is for, and that are not over."""
     links = await find_links(conn, [top_up])
     return sorted(

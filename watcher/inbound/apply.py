@@ -10,11 +10,8 @@ import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chains.chain import Chain
-from chains.model import NetworkId
 from config.errors import FieldError
-from config.model import Settings, Tenant
-from notifier.rates import RateSource
+from config.model import Tenant
 from watcher.api.problems import list_faults
 from watcher.api.routing import validate
 from watcher.asks.beforehand import Findings, Sources, look_up
@@ -23,7 +20,6 @@ from watcher.inbound.kinds import KINDS
 from watcher.inbound.model import Kind, Told
 from watcher.model import NeedKind, NewEvent
 from watcher.render import render_faults
-from watcher.store.database import Database
 from watcher.store.errors import StoreUnavailable
 from watcher.store.events import record_events
 from watcher.store.inbox import (
@@ -100,26 +96,23 @@ class Inbound:
 
     def __init__(
         self,
-        database: Database,
-        settings: Settings,
+        sources: Sources,
         *,
         clock: Clock,
         new_id: Callable[[str], str],
-        rates: RateSource | None = None,
-        chains: Mapping[NetworkId, Chain] | None = None,
         step_aside: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`rates`: where prices in fiat are looked up; `chains`: where proposed transactions are.
+        """`sources`: the store, and where asks are looked up.
 
         `step_aside` is awaited before each transaction, for what is more urgent.
         """
-        self._database = database
-        self._settings = settings
+        self._database = sources.database
+        self._settings = sources.settings
         self._clock = clock
         self._new_id = new_id
         self._step_aside = step_aside
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
-        self._sources = Sources(database, settings, chains or {}, rates)
+        self._sources = sources
 
     async def apply_inbound(
         self, tenant: str, source: str, inbound_id: str, also: Sequence[Sequence[str]] = ()

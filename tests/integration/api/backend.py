@@ -10,6 +10,7 @@ from notifier.rates import PegRates
 from notifier.signatures import sign
 from tests.integration.api.conftest import SOURCE_SECRET, Api
 from tests.integration.watcher.world import ADDRESS
+from watcher.asks.beforehand import Sources
 from watcher.inbound.apply import INBOUND_TASK, Inbound
 from watcher.store.tables import event, inbox
 
@@ -45,10 +46,8 @@ def created(wallet_id: str = "w-1", **changes: Any) -> bytes:
 async def apply(api: Api) -> int:
     """Run the jobs that are due, first to last; how many there were. A dollar buys an ETH."""
     world, rates = api.world, PegRates({"ETH": "usd"}, now=api.world.clock.now)
-    chains = {world.chain.network: world.chain}
-    inbound = Inbound(
-        world.database, world.settings, clock=world.clock, new_id=world.new_id, rates=rates, chains=chains
-    )
+    sources = Sources(world.database, world.settings, {world.chain.network: world.chain}, rates)
+    inbound = Inbound(sources, clock=world.clock, new_id=world.new_id)
     jobs = [args for task, args in await api.world.jobs() if task == INBOUND_TASK]
     for args in jobs:
         await inbound.apply_inbound(**args)

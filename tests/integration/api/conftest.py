@@ -24,6 +24,7 @@ from watcher.api.application import create_app
 from watcher.api.auth import SCOPES, digest_key
 from watcher.api.limits import Limits
 from watcher.api.routing import Deps
+from watcher.asks.beforehand import Sources
 from watcher.metrics import Metrics
 from watcher.store.database import Database
 from watcher.store.tables import api_key, metadata
@@ -114,9 +115,13 @@ def make_deps(world: World, seconds: Seconds) -> Deps:
         degraded=lambda: (),
         limits=Limits(world.settings.tenants, monotonic_ns=seconds),
         new_secret=lambda: make_secret(secrets.token_bytes),
-        chains={world.chain.network: world.chain},
+        sources=Sources(
+            world.database,
+            world.settings,
+            {world.chain.network: world.chain},
+            PegRates({"USDC": "usd"}, now=world.clock.now),
+        ),
         patience_seconds=0,
-        rates=PegRates({"USDC": "usd"}, now=world.clock.now),
     )
 
 

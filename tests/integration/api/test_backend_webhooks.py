@@ -16,6 +16,7 @@ from tests.integration.api.test_retention import find_anywhere, sweeper
 from tests.integration.api.test_store_away import away
 from tests.integration.watcher.world import ADDRESS
 from tests.nodes.processes import until
+from watcher.asks.beforehand import Sources
 from watcher.inbound.apply import INBOUND_TASK, Inbound
 from watcher.inbound.kinds import KINDS
 from watcher.inbound.model import Kind, Subject, Told
@@ -56,7 +57,7 @@ async def test_a_job_that_runs_again_does_nothing_again(api: Api, call: Caller) 
     """A worker that died after the commit is replaced: its webhook is not applied twice."""
     await post(api, created())
     ((_, args),) = await api.world.jobs()
-    inbound = Inbound(api.world.database, api.world.settings, clock=api.world.clock, new_id=api.world.new_id)
+    inbound = Inbound(Sources(api.world.database, api.world.settings), clock=api.world.clock, new_id=api.world.new_id)
     await asyncio.gather(*(inbound.apply_inbound(**args) for _ in range(4)))
     assert (await call("GET", "/v1/wallets/w-1"))[1]["version"] == 1
     await call("DELETE", "/v1/wallets/w-1")
@@ -279,7 +280,7 @@ async def test_each_tenant_writes_its_own(api: Api, call: Caller) -> None:
 
 async def work(api: Api, url: str, *, stumbling: set[str]) -> None:
     """Run the jobs as the daemon does, until all are done; those named fail at their first try."""
-    inbound = Inbound(api.world.database, api.world.settings, clock=api.world.clock, new_id=api.world.new_id)
+    inbound = Inbound(Sources(api.world.database, api.world.settings), clock=api.world.clock, new_id=api.world.new_id)
 
     async def stumble(**args: str) -> None:
         if args["inbound_id"] in stumbling:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.integration.api.backend import apply, created, outcomes, post, say
 from tests.integration.api.conftest import Api, Caller
 from watcher.api.problems import translate
+from watcher.asks.beforehand import Sources
 from watcher.inbound.apply import INBOUND_TASK, Inbound
 from watcher.inbound.intake import MOST_A_JOB, Full, Intake, Kept
 from watcher.store.errors import StoreUnavailable
@@ -160,7 +161,7 @@ async def test_what_waits_about_one_wallet_is_applied_by_one_job(api: Api, call:
         await post(api, say("wallet.removed", id="w-1"), webhook_id=f"{number}:gone")
     await post(api, created(label="last"), webhook_id="last")
     jobs = [args for _, args in await api.world.jobs()]
-    inbound = Inbound(api.world.database, api.world.settings, clock=api.world.clock, new_id=api.world.new_id)
+    inbound = Inbound(Sources(api.world.database, api.world.settings), clock=api.world.clock, new_id=api.world.new_id)
     await inbound.apply_inbound(**jobs[-1])
     assert set((await outcomes(api)).values()) == {"applied"}
     _, shown = await call("GET", "/v1/wallets/w-1")
@@ -175,7 +176,7 @@ async def test_one_that_fails_holds_up_only_its_own(api: Api) -> None:
     intake = Intake(api.world.database)
     assert await keep_all(intake, *(arrival(name) for name in "abc")) == [Kept.NEW] * 3
     ((_, args),) = await api.world.jobs()
-    inbound = Inbound(api.world.database, api.world.settings, clock=api.world.clock, new_id=api.world.new_id)
+    inbound = Inbound(Sources(api.world.database, api.world.settings), clock=api.world.clock, new_id=api.world.new_id)
     await on_close(api, "b")
     with pytest.raises(Exception, match="no"):
         await inbound.apply_inbound(**args)
