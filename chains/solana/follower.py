@@ -77,6 +77,8 @@ class Follower:
         """The ledger was wiped since the last look."""
         self._last: int | None = None
         """The slot of the last step that was taken."""
+        self._told: int | None = None
+        """The slot of the last step that was given, taken or not."""
         self._last_tick = self._last_check = clock()
         self._last_unheard = 0.0
 
@@ -117,7 +119,7 @@ class Follower:
             if step is None:
                 await self._rest()
                 continue
-            first = False
+            first, self._told = False, step.block.number
             yield step
             self._given, self._gap, self._last = set(), False, step.block.number
             await asyncio.sleep(_BREATH_SECONDS)
@@ -131,7 +133,7 @@ class Follower:
             self._pending |= self._registry.all()
         elif not self._ledger.recall(after.hash):
             self._gap = True
-        elif after.number != self._last:
+        elif after.number not in (self._last, self._told):
             self._reader.slots.expect(after.number)
             self._pending |= self._registry.all()
             self._gap = True

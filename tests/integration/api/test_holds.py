@@ -23,8 +23,9 @@ async def readiness(api: Api) -> tuple[int, Any]:
 async def test_a_held_network_is_shown_and_its_asks_are_withheld(api: Api) -> None:
     """Readiness stays and says `held`; the top-up says `withheld`; the backend is told by `network.held`."""
     call, world = await api.caller(), api.world
-    rules = replace(world.rules, network=replace(world.rules.network, brake=Brake(share_percent=1, minimum=1)))
-    world.observer._rules = rules
+    careful = replace(world.rules.network, brake=Brake(share_percent=1, minimum=1))
+    world.rules = replace(world.rules, network=careful)
+    world.observer = world.make_observer()
     await call("PUT", "/v1/wallets/w-1", WALLET)
     await world.observer.refresh_watched()
     await world.step({ETH_HOLDING: ETH - 1})
@@ -39,7 +40,7 @@ async def test_a_held_network_is_shown_and_its_asks_are_withheld(api: Api) -> No
     (held,) = [e for e in events["data"] if e["type"] == "network.held"]
     assert held["data"]["network"] == {"object": "network", "id": "local-evm", "status": "held", "reason": "storm"}
     async with world.database.begin() as conn:
-        assert await release(conn, rules.network, world.settings, world.stamp(), why=RELEASED)
+        assert await release(conn, careful, world.settings, world.stamp(), why=RELEASED)
     await Withholder(world.database, clock=world.clock).withhold()
     assert await readiness(api) == (200, {"status": "fresh", "reason": None})
     _, listed = await call("GET", "/v1/top-ups?wallet=w-1")

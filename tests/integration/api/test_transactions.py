@@ -574,7 +574,7 @@ async def test_what_is_met_is_followed_until_its_top_up_has_landed(api: Api, cal
     world.chain.receipts[TRANSACTION, USDC_HOLDING] = 10 * DOLLAR
     await world.follower.look_at_session(ask.id)
     await world.observer.refresh_watched()
-    await world.observer.nudge()
+    await world.observer.nudge([(ask.tenant, ask.wallet)])
     assert world.chain.find_step().dirty == {USDC_HOLDING}
     await world.observe()
     assert (await world.top_ups())[0].status == "landed"

@@ -54,18 +54,22 @@ class World:
     def __post_init__(self) -> None:
         self.new_id = counting_ids()
         self.rules = Rules(self.settings.networks[EVM], self.settings.tenants, self.settings.networks)
-        metrics = Metrics(CollectorRegistry())
+        self.metrics = Metrics(CollectorRegistry())
         self.shards = Shards(
-            self.database, "", self.settings.networks, name=self.name, clock=self.clock, metrics=metrics
+            self.database, "", self.settings.networks, name=self.name, clock=self.clock, metrics=self.metrics
         )
-        self.observer = Observer(
+        self.observer = self.make_observer()
+
+    def make_observer(self) -> Observer:
+        """By the rules as they are now."""
+        return Observer(
             self.chain,
             self.rules,
             self.database,
             clock=self.clock,
             new_id=self.new_id,
             shards=self.shards,
-            metrics=metrics,
+            metrics=self.metrics,
         )
 
     @property
