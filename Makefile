@@ -38,6 +38,7 @@ bench: setup  ## Every benchmark, one after another, in sizes for a small machin
 	$(PY) -m benchmarks.block_cost 1000 100000
 	$(PY) -m benchmarks.sweep 100000 20000
 	$(PY) -m benchmarks.detect 1000 20 10
+	$(PY) -m benchmarks.wave 300 20
 
 check: setup  ## Format, lint, types, imports
 	$(PY) -m ruff format --check .
