@@ -76,7 +76,7 @@ def frozen(own: OwnPostgres) -> Iterator[None]:
 @contextmanager
 def crowded(own: OwnPostgres) -> Iterator[None]:
     """Somebody else takes every connection that there is, once ours were cut off."""
-    cut_off = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'topup-watcher'"
+    cut_off = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'topup-watcher%'"
     with psycopg.connect(own.url(), autocommit=True) as admin:
         taken: list[psycopg.Connection] = []
         for _ in range(100):
@@ -86,7 +86,7 @@ def crowded(own: OwnPostgres) -> Iterator[None]:
                     taken.append(psycopg.connect(own.url(), connect_timeout=5))
             except psycopg.OperationalError:
                 pass
-            ours = admin.execute("select count(*) from pg_stat_activity where application_name = 'topup-watcher'")
+            ours = admin.execute("select count(*) from pg_stat_activity where application_name like 'topup-watcher%'")
             if ours.fetchone() == (0,):
                 break
         yield
@@ -191,9 +191,8 @@ async def wait_for_each_other(world: LocalWorld, own: OwnPostgres, number: int) 
     await world.give(address, "ETH", COIN // 10)
     await register(world, number)
     await world.spend(address, "ETH", COIN * 7 // 100)
-    waits = (
-        "select count(*) from pg_stat_activity where application_name = 'topup-watcher' and wait_event_type = 'Lock'"
-    )
+    ours = "application_name like 'topup-watcher%'"
+    waits = f"select count(*) from pg_stat_activity where {ours} and wait_event_type = 'Lock'"  # noqa: S608
     async with await psycopg.AsyncConnection.connect(own.url("topup"), autocommit=True) as watching:
         for label in range(5):
             async with await psycopg.AsyncConnection.connect(own.url("topup")) as rude:

@@ -37,7 +37,7 @@ _RESTORED: Final = text("""
 _OTHERS: Final = text("""
     select pg_terminate_backend(pid) from pg_stat_activity
     where datname = current_database() and usename = current_user
-        and application_name = 'topup-watcher' and pid <> pg_backend_pid()
+        and application_name like 'topup-watcher%' and pid <> pg_backend_pid()
 """)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.integration.db.conftest import ODD
@@ -17,6 +18,7 @@ from watcher.db.backup import back_up, restore
 from watcher.store.blocking import connect, driver
 from watcher.store.content import list_tables, spell_alike, sum_rows
 from watcher.store.copying import AHEAD
+from watcher.store.database import conninfo
 from watcher.store.errors import BackupUnusable, SchemaTooNew, StoreOccupied, StoreUnavailable
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -100,6 +102,15 @@ async def test_replacing_drops_what_came_after_the_backup(world: World, database
     await asyncio.to_thread(restore, database_url, tmp_path / "b", replace=True, epoch="e")
     assert await fetch(database_url, "select id from wallet") == [("w-1",)]
     assert await fetch(database_url, "select n from theirs") == [(7,)]
+
+
+async def test_replacing_cuts_running_daemons_off(world: World, database_url: str, tmp_path: Path) -> None:
+    """Whatever replica a connection belongs to, it ends: at the next one its daemon meets the new epoch."""
+    await asyncio.to_thread(back_up, database_url, tmp_path / "b", now=NOW)
+    async with await psycopg.AsyncConnection.connect(conninfo(database_url, replica="host:1:run_1")) as daemon:
+        await asyncio.to_thread(restore, database_url, tmp_path / "b", replace=True, epoch="e")
+        with pytest.raises(psycopg.OperationalError):
+            await daemon.execute("select 1")
 
 
 def _cut(path: Path) -> None:
